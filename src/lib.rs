@@ -1,0 +1,3 @@
+//! An authenticating reverse proxy for the DQE Software APIs.
+
+pub mod sandbox;

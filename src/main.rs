@@ -1,0 +1,3 @@
+//! The `dqe-proxy` command.
+
+fn main() {}

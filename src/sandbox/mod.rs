@@ -1,0 +1,1 @@
+//! A fake DQE for demonstrations and tests.
