@@ -1,0 +1,7 @@
+//! What is true of DQE alone: its scopes, its paths, its licence parameter and
+//! the dialect of its token endpoint. Pure code, no sockets, no clock.
+
+pub mod catalogue;
+mod scope;
+
+pub use scope::Scope;

@@ -1,0 +1,85 @@
+//! The OAuth2 scopes DQE documents (article "OAuth2 Authentication").
+
+use std::fmt;
+use std::str::FromStr;
+
+/// One of the scopes of the token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// DQE Address APIs.
+    Address,
+    /// DQE Phone APIs.
+    Phone,
+    /// DQE Email APIs.
+    Email,
+    /// DQE ID Check APIs.
+    IdCheck,
+    /// Multiple DQE APIs.
+    General,
+    /// DQE B2B APIs.
+    B2b,
+    /// DQE Name APIs.
+    Civility,
+}
+
+impl Scope {
+    /// Every scope, in the order of DQE's page.
+    pub const ALL: [Self; 7] = [
+        Self::Address,
+        Self::Phone,
+        Self::Email,
+        Self::IdCheck,
+        Self::General,
+        Self::B2b,
+        Self::Civility,
+    ];
+
+    /// The value on the wire, for example `client_address`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "client_address",
+            Self::Phone => "client_phone",
+            Self::Email => "client_email",
+            Self::IdCheck => "client_idcheck",
+            Self::General => "client_general",
+            Self::B2b => "client_b2b",
+            Self::Civility => "client_civility",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no scope of DQE.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown scope")]
+pub struct UnknownScope;
+
+impl FromStr for Scope {
+    type Err = UnknownScope;
+
+    fn from_str(text: &str) -> Result<Self, UnknownScope> {
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or(UnknownScope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scope_is_read_back_from_its_name() {
+        for scope in Scope::ALL {
+            assert_eq!(scope.as_str().parse(), Ok(scope));
+        }
+        assert_eq!("client_adress".parse::<Scope>(), Err(UnknownScope));
+    }
+}

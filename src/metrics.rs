@@ -1,0 +1,162 @@
+//! Counting. Each worker thread owns one [`WorkerMetrics`] and is its only
+//! writer; the admin side adds them up when somebody asks. How they are
+//! printed is the business of `admin`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A counter with exactly one writing thread and any number of readers. Two
+/// threads that add to the same counter lose counts, nothing worse.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds `n`. To be called by the one thread that owns this counter.
+    pub fn add(&self, n: u64) {
+        // A load and a store cost a fraction of a locked read-modify-write.
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(n),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// The count so far.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Upper bounds of the latency buckets, in seconds (OpenTelemetry's advice for
+/// HTTP durations).
+pub const LATENCY_BOUNDS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+
+const LATENCY_BOUNDS_MICROS: [u64; 14] = [
+    5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000, 500_000, 750_000, 1_000_000,
+    2_500_000, 5_000_000, 7_500_000, 10_000_000,
+];
+
+/// Durations, counted by bucket. The last bucket has no upper bound.
+#[derive(Debug, Default)]
+pub struct Latency {
+    buckets: [Count; LATENCY_BOUNDS.len() + 1],
+    sum_micros: Count,
+}
+
+impl Latency {
+    /// Counts one duration.
+    pub fn observe(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = LATENCY_BOUNDS_MICROS
+            .iter()
+            .position(|bound| micros <= *bound);
+        self.buckets[bucket.unwrap_or(LATENCY_BOUNDS.len())].add(1);
+        self.sum_micros.add(micros);
+    }
+
+    /// Durations counted per bucket, not cumulated.
+    #[must_use]
+    pub fn buckets(&self) -> [u64; LATENCY_BOUNDS.len() + 1] {
+        std::array::from_fn(|index| self.buckets[index].value())
+    }
+
+    /// Sum of all durations, in seconds.
+    #[must_use]
+    pub fn sum_seconds(&self) -> f64 {
+        Duration::from_micros(self.sum_micros.value()).as_secs_f64()
+    }
+}
+
+/// What is counted per route.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    /// Requests by outcome, in the order of the outcome names of [`Metrics::new`].
+    pub outcomes: Box<[Count]>,
+    /// From the request's head to the end of its answer.
+    pub latency: Latency,
+    /// Replays with a newer token.
+    pub replays: Count,
+}
+
+/// What one worker thread counts.
+#[derive(Debug)]
+pub struct WorkerMetrics {
+    /// Per route, in the order of the route names of [`Metrics::new`].
+    pub routes: Box<[RouteMetrics]>,
+    /// Caller connections accepted.
+    pub connections_opened: Count,
+    /// Caller connections closed.
+    pub connections_closed: Count,
+    /// Caller connections refused by the allow list.
+    pub connections_refused: Count,
+    /// Connections made to the server.
+    pub upstream_connections_opened: Count,
+    /// Connections to the server that have ended.
+    pub upstream_connections_closed: Count,
+    /// Requests whose head has been read.
+    pub requests_started: Count,
+    /// Requests whose answer has ended, one way or another.
+    pub requests_ended: Count,
+}
+
+/// Everything counted on the request path.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Label values of routes: the pattern as written in the catalogue or the settings.
+    pub route_names: Vec<String>,
+    /// Label values of outcomes: `ok` classes and the stable error codes.
+    pub outcome_names: &'static [&'static str],
+    /// One per worker thread.
+    pub workers: Vec<WorkerMetrics>,
+}
+
+impl Metrics {
+    /// Room for `threads` workers, all zero.
+    #[must_use]
+    pub fn new(
+        route_names: Vec<String>,
+        outcome_names: &'static [&'static str],
+        threads: usize,
+    ) -> Self {
+        let route = || RouteMetrics {
+            outcomes: outcome_names.iter().map(|_| Count::default()).collect(),
+            latency: Latency::default(),
+            replays: Count::default(),
+        };
+        let worker = || WorkerMetrics {
+            routes: route_names.iter().map(|_| route()).collect(),
+            connections_opened: Count::default(),
+            connections_closed: Count::default(),
+            connections_refused: Count::default(),
+            upstream_connections_opened: Count::default(),
+            upstream_connections_closed: Count::default(),
+            requests_started: Count::default(),
+            requests_ended: Count::default(),
+        };
+        let workers = (0..threads).map(|_| worker()).collect();
+        Self {
+            route_names,
+            outcome_names,
+            workers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_lands_in_the_bucket_that_bounds_it() {
+        let latency = Latency::default();
+        for millis in [0, 5, 6, 10_000, 10_001] {
+            latency.observe(Duration::from_millis(millis));
+        }
+        let mut expected = [0; 15];
+        (expected[0], expected[1], expected[13], expected[14]) = (2, 1, 1, 1);
+        assert_eq!(latency.buckets(), expected);
+        assert!((latency.sum_seconds() - 20.012).abs() < 1e-9);
+    }
+}

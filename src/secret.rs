@@ -1,0 +1,169 @@
+//! Where a secret comes from, and how it is read; never how it is shown.
+//!
+//! The value itself is a [`secrecy::SecretString`]: its `Debug` prints nothing
+//! of it and its memory is cleared on drop.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+/// Longest secret accepted, in bytes. A larger file is the wrong file.
+const MAX_SECRET_BYTES: u64 = 4096;
+
+/// Where a secret is to be found. Reading it again sees a rotated value,
+/// except for [`Self::Environment`], which is fixed for the life of a process.
+#[derive(Clone, Debug)]
+pub enum SecretSource {
+    /// A file whose content is the secret; one trailing line end is ignored.
+    File(PathBuf),
+    /// An environment variable, read once when the settings were resolved.
+    Environment {
+        /// Name of the variable, for messages.
+        name: String,
+        /// Its value.
+        value: SecretString,
+    },
+    /// A systemd credential, already resolved to its file below
+    /// `$CREDENTIALS_DIRECTORY`.
+    Credential(PathBuf),
+}
+
+/// Why a secret could not be read. Never carries a byte of the secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be opened or read.
+    #[error("cannot read the secret file {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The file or variable holds nothing.
+    #[error("the secret in {place} is empty")]
+    Empty {
+        /// File or variable.
+        place: String,
+    },
+    /// The file is larger than any secret.
+    #[error("the secret file {path} is larger than {MAX_SECRET_BYTES} bytes")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The content is not UTF-8 or holds a control character, a line end included.
+    #[error(
+        "the secret in {place} holds a line end, another control character or bytes that are not UTF-8"
+    )]
+    NotText {
+        /// File or variable.
+        place: String,
+    },
+}
+
+impl SecretSource {
+    /// Reads the secret now.
+    ///
+    /// # Errors
+    /// When the file is missing, empty, too large, or not one line of text.
+    pub fn read(&self) -> Result<SecretString, SecretError> {
+        use secrecy::ExposeSecret;
+        match self {
+            Self::File(path) | Self::Credential(path) => read_file(path),
+            Self::Environment { name, value } => {
+                let place = format!("the environment variable {name}");
+                checked(value.expose_secret(), place)
+            }
+        }
+    }
+
+    /// The file behind this secret, when there is one to watch.
+    #[must_use]
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::File(path) | Self::Credential(path) => Some(path),
+            Self::Environment { .. } => None,
+        }
+    }
+}
+
+fn read_file(path: &std::path::Path) -> Result<SecretString, SecretError> {
+    use std::io::Read;
+    let unreadable = |source| SecretError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut text = zeroizing_buffer();
+    file.take(MAX_SECRET_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(unreadable)?;
+    if text.len() as u64 > MAX_SECRET_BYTES {
+        return Err(SecretError::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    let place = path.display().to_string();
+    let Ok(text) = std::str::from_utf8(&text) else {
+        return Err(SecretError::NotText { place });
+    };
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    checked(line.strip_suffix('\r').unwrap_or(line), place)
+}
+
+/// Room for the whole file at once, so that growing leaves no copies behind.
+fn zeroizing_buffer() -> secrecy::zeroize::Zeroizing<Vec<u8>> {
+    let room = usize::try_from(MAX_SECRET_BYTES + 1).unwrap_or(usize::MAX);
+    secrecy::zeroize::Zeroizing::new(Vec::with_capacity(room))
+}
+
+fn checked(text: &str, place: String) -> Result<SecretString, SecretError> {
+    if text.trim().is_empty() {
+        return Err(SecretError::Empty { place });
+    }
+    if text.chars().any(char::is_control) {
+        return Err(SecretError::NotText { place });
+    }
+    Ok(SecretString::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn from_file(content: &[u8]) -> Result<String, SecretError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, content).unwrap();
+        SecretSource::File(path)
+            .read()
+            .map(|secret| secret.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn one_trailing_line_end_is_not_part_of_the_secret() {
+        assert_eq!(from_file(b"s3cret\n").unwrap(), "s3cret");
+        assert_eq!(from_file(b"s3cret\r\n").unwrap(), "s3cret");
+        assert_eq!(from_file(b" s3cret ").unwrap(), " s3cret ");
+    }
+
+    #[test]
+    fn what_cannot_be_a_secret_is_refused_without_being_shown() {
+        for content in [&b""[..], b"\n", b"two\nlines", b"\xff\xfe", &[b'x'; 5000]] {
+            let error = from_file(content).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("two"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_source_never_prints_its_value() {
+        let source = SecretSource::Environment {
+            name: "DQE_CLIENT_SECRET".into(),
+            value: SecretString::from("hunter2"),
+        };
+        assert!(!format!("{source:?}").contains("hunter2"));
+        assert_eq!(source.read().unwrap().expose_secret(), "hunter2");
+    }
+}

@@ -1,0 +1,34 @@
+//! Accepts callers' connections and speaks HTTP/1 with them. Knows no route
+//! and no token.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::caller::AllowList;
+
+/// The listener callers use, and how patient it is with them.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where callers connect; port 0 lets the system choose one.
+    pub address: SocketAddr,
+    /// Who may connect; anybody else is disconnected before a byte is read.
+    pub allow: AllowList,
+    /// Worker threads, each with its own connections and its own upstream pool.
+    pub threads: NonZeroUsize,
+    /// Longest time from the first byte of a request head to its end.
+    pub header_timeout: Duration,
+    /// How long a connection may stay open with no request on it.
+    pub idle_timeout: Duration,
+    /// How a stop is carried out.
+    pub drain: DrainSettings,
+}
+
+/// How a stop is carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct DrainSettings {
+    /// Time between turning unready and no longer accepting, for balancers to notice.
+    pub delay: Duration,
+    /// Longest time given to requests that are still running.
+    pub timeout: Duration,
+}

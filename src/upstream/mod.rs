@@ -1,0 +1,21 @@
+//! One DQE service: its server, the connections to it, and the one way to
+//! send a request on them. Knows no token and no route.
+
+mod server;
+
+use std::time::Duration;
+
+pub use server::{InvalidServer, Server};
+
+/// The server and how connections to it are made and kept.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The DQE server.
+    pub server: Server,
+    /// Longest time for name resolution, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept; below the server's own limit.
+    pub idle_timeout: Duration,
+    /// Unused connections kept per worker thread.
+    pub max_idle: usize,
+}
