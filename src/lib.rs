@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod caller;
+pub mod deadline;
 pub mod dqe;
 pub mod egress;
 pub mod metrics;

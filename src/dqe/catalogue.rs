@@ -85,6 +85,15 @@ pub const CATALOGUE: &[Entry] = &[
     acting("GDPR_VERIF", Scope::General),
 ];
 
+/// Whether `path`, without version segment and without slashes at its ends, is
+/// in the catalogue, in any letter case.
+#[must_use]
+pub fn is_known(path: &str) -> bool {
+    CATALOGUE
+        .iter()
+        .any(|entry| entry.path.eq_ignore_ascii_case(path))
+}
+
 /// Whether `path` is a token endpoint of DQE, in any letter case and with or
 /// without slashes at its ends. Tokens are never minted for a caller.
 #[must_use]
