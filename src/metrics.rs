@@ -20,6 +20,12 @@ impl Count {
         );
     }
 
+    /// Copies a count that is kept elsewhere. To be called by the one thread
+    /// that owns this counter.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
     /// The count so far.
     #[must_use]
     pub fn value(&self) -> u64 {

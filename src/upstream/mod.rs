@@ -1,10 +1,15 @@
 //! One DQE service: its server, the connections to it, and the one way to
 //! send a request on them. Knows no token and no route.
 
+mod client;
+mod connect;
+mod error;
 mod server;
 
 use std::time::Duration;
 
+pub use client::{AnswerBody, Client, Counts, Failed, Lease, SharedTls};
+pub use error::UpstreamError;
 pub use server::{InvalidServer, Server};
 
 /// The server and how connections to it are made and kept.

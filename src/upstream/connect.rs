@@ -1,0 +1,116 @@
+//! From a server's name to a connection that is ready for HTTP: resolve,
+//! connect, TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{Server, UpstreamError};
+
+/// A connection to the server, plain (loopback only) or TLS.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Opens a connection. Addresses are tried in the resolver's order; the first
+/// that accepts is taken.
+///
+/// Has no deadline of its own: whoever awaits it sets one.
+pub(super) async fn connect(
+    server: &Server,
+    tls: Arc<rustls::ClientConfig>,
+) -> Result<Stream, UpstreamError> {
+    let addresses = tokio::net::lookup_host((server.host(), server.port()))
+        .await
+        .map_err(UpstreamError::Resolve)?;
+    let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return secure(server, tls, stream).await,
+            Err(error) => refused = error,
+        }
+    }
+    Err(UpstreamError::Connect(refused))
+}
+
+async fn secure(
+    server: &Server,
+    tls: Arc<rustls::ClientConfig>,
+    stream: TcpStream,
+) -> Result<Stream, UpstreamError> {
+    // Small requests must not wait for an earlier segment's acknowledgement.
+    stream.set_nodelay(true).map_err(UpstreamError::Connect)?;
+    let Some(name) = server.tls_name() else {
+        return Ok(Stream::Plain(stream));
+    };
+    let connected = TlsConnector::from(tls).connect(name.clone(), stream).await;
+    connected
+        .map(|stream| Stream::Tls(Box::new(stream)))
+        .map_err(UpstreamError::Tls)
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
