@@ -1,8 +1,23 @@
 //! Who calls: the networks that may, and the address a caller is known by.
 
+use std::cell::Cell;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use ipnet::IpNet;
+
+use crate::deadline::Deadline;
+
+/// The internal program at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Its address, IPv4-mapped ones written as IPv4.
+    pub address: IpAddr,
+    /// The deadline of its connection.
+    pub deadline: Rc<Deadline>,
+    /// To be set by whoever reads the request's body to its end.
+    pub uploaded: Rc<Cell<bool>>,
+}
 
 /// A set of networks. `::ffff:10.1.2.3` counts as `10.1.2.3` everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]

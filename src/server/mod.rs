@@ -1,11 +1,17 @@
 //! Accepts callers' connections and speaks HTTP/1 with them. Knows no route
 //! and no token.
 
+mod connection;
+mod listener;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::caller::AllowList;
+
+pub use connection::Tracked;
+pub use listener::{Acceptor, bind};
 
 /// The listener callers use, and how patient it is with them.
 #[derive(Clone, Debug)]

@@ -1,0 +1,277 @@
+//! One caller's connection: its phases, its time-outs, its end.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{Request, Response, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::Settings;
+use crate::caller::Caller;
+use crate::deadline::{Deadline, Registered};
+
+/// Most bytes of a request head, and of what is read ahead of a body.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Where a connection is in its life.
+#[derive(Debug)]
+struct Progress {
+    deadline: Rc<Deadline>,
+    phase: Cell<Phase>,
+    /// The request in flight is the last one, by its own words.
+    last_request: Cell<bool>,
+    /// The body of the request in flight has been read to its end.
+    uploaded: Rc<Cell<bool>>,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing of a request has been read.
+    Idle,
+    /// A request head has begun.
+    Head,
+    /// A request is being answered.
+    Request,
+}
+
+impl Progress {
+    fn bytes_read(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.phase.set(Phase::Head);
+            self.deadline
+                .set_phase(Instant::now() + self.header_timeout);
+        }
+    }
+
+    fn request_begins(&self, request: &Request<Incoming>) {
+        self.phase.set(Phase::Request);
+        self.last_request.set(is_last(request));
+        self.uploaded.set(request.body().is_end_stream());
+    }
+
+    /// Nothing more is to come from the caller, and its answer is still due.
+    fn awaits_last_answer(&self) -> bool {
+        self.phase.get() == Phase::Request && self.last_request.get() && self.uploaded.get()
+    }
+
+    fn request_ended(&self) {
+        self.phase.set(Phase::Idle);
+        self.deadline.clear_total();
+        self.deadline.set_phase(Instant::now() + self.idle_timeout);
+    }
+}
+
+/// Whether no further request follows this one on its connection (RFC 9112 §9.3).
+fn is_last<B>(request: &Request<B>) -> bool {
+    let says = |word: &str| {
+        let lines = request.headers().get_all(CONNECTION).iter();
+        lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(','))
+            .any(|option| option.trim().eq_ignore_ascii_case(word))
+    };
+    if request.version() == Version::HTTP_10 {
+        !says("keep-alive")
+    } else {
+        says("close")
+    }
+}
+
+/// Serves `stream` until the caller or a time-out ends it, or a drain lets its
+/// last request finish.
+pub(super) fn serve<H, F, B>(
+    stream: TcpStream,
+    address: IpAddr,
+    registered: Registered,
+    draining: Rc<Cell<bool>>,
+    settings: &Settings,
+    handler: H,
+) -> impl Future<Output = ()> + use<H, F, B>
+where
+    H: Fn(Request<Incoming>, Caller) -> F + 'static,
+    F: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let deadline = Rc::clone(registered.deadline());
+    deadline.set_phase(Instant::now() + settings.idle_timeout);
+    let progress = Rc::new(Progress {
+        deadline: Rc::clone(&deadline),
+        phase: Cell::new(Phase::Idle),
+        last_request: Cell::new(false),
+        uploaded: Rc::new(Cell::new(false)),
+        header_timeout: settings.header_timeout,
+        idle_timeout: settings.idle_timeout,
+    });
+    let io = TokioIo::new(Watched {
+        stream,
+        progress: Rc::clone(&progress),
+    });
+    let uploaded = Rc::clone(&progress.uploaded);
+    let caller = Caller {
+        address,
+        deadline: Rc::clone(&deadline),
+        uploaded,
+    };
+    let seen = Rc::clone(&progress);
+    let service = service_fn(move |request: Request<Incoming>| {
+        seen.request_begins(&request);
+        let tracker = Tracker(Rc::clone(&seen));
+        let answering = handler(request, caller.clone());
+        async move {
+            let answer = answering.await;
+            Ok::<_, std::convert::Infallible>(answer.map(|body| Tracked {
+                body,
+                _tracker: tracker,
+            }))
+        }
+    });
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(READ_BUFFER)
+        .serve_connection(io, service);
+    async move {
+        let _registered = registered;
+        let mut connection = pin!(connection);
+        let mut ending = false;
+        poll_fn(|cx| {
+            deadline.watch(cx);
+            loop {
+                // How a connection ends is visible to the caller; there is nobody else to tell.
+                if connection.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                // Only after hyper has read what had already arrived: a request waiting in
+                // the socket is served, an idle connection is closed.
+                if draining.get() && !ending && progress.phase.get() != Phase::Head {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                    continue;
+                }
+                break;
+            }
+            match deadline.take_expired() {
+                // Whoever answers had its chance during the poll above.
+                Some(_) => Poll::Ready(()),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+    }
+}
+
+/// Ends the request's phase when the answer's body is dropped, or when the
+/// request is abandoned before there is one.
+#[derive(Debug)]
+struct Tracker(Rc<Progress>);
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.0.request_ended();
+    }
+}
+
+pin_project! {
+    /// An answer's body that tells its connection when it has ended.
+    #[derive(Debug)]
+    pub struct Tracked<B> {
+        #[pin]
+        body: B,
+        _tracker: Tracker,
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Tracked<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The socket, seen by hyper; notes when a request begins to arrive.
+#[derive(Debug)]
+struct Watched {
+    stream: TcpStream,
+    progress: Rc<Progress>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Ok(())) = polled {
+            if buf.filled().len() > before {
+                self.progress.bytes_read();
+            } else if self.progress.awaits_last_answer() {
+                // An old caller closes its sending side after its only request and waits
+                // for the answer; hyper would take the end of file for its departure.
+                return Poll::Pending;
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,187 @@
+//! The listening socket, and the loop that takes connections from it.
+//!
+//! All worker threads wait on one listening socket. `SO_REUSEPORT` sockets of
+//! their own would let a foreign process bind the port unnoticed and spread
+//! few long-lived callers by hash; one accepting thread would add a hop to
+//! each connection. With one shared socket an idle thread takes what a busy
+//! one leaves, and a second process fails to bind.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::{Settings, connection};
+use crate::caller::Caller;
+use crate::deadline::Deadlines;
+use crate::metrics::{Metrics, WorkerMetrics};
+
+/// Connections the kernel keeps for us until a worker is free; the system's
+/// own limit (`net.core.somaxconn`) may be lower.
+const BACKLOG: i32 = 4096;
+/// Pause after a failed accept, for example when descriptors have run out:
+/// the failure persists until something is closed, so an instant retry would
+/// only burn the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds `address`. An IPv6 wildcard takes IPv4 callers as well.
+///
+/// # Errors
+/// When the address is in use or not this machine's.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // A restart must not wait for connections in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// One worker thread's side of the listener.
+#[derive(Debug)]
+pub struct Acceptor {
+    settings: Settings,
+    deadlines: Rc<Deadlines>,
+    draining: Rc<Cell<bool>>,
+    metrics: Arc<Metrics>,
+    worker: usize,
+}
+
+impl Acceptor {
+    /// `worker` is the index of this thread's counters in `metrics`.
+    #[must_use]
+    pub fn new(settings: Settings, metrics: Arc<Metrics>, worker: usize) -> Self {
+        let deadlines = Rc::new(Deadlines::default());
+        Self {
+            settings,
+            deadlines,
+            draining: Rc::new(Cell::new(false)),
+            metrics,
+            worker,
+        }
+    }
+
+    /// The deadlines of this thread's connections; somebody has to run their ticker.
+    #[must_use]
+    pub fn deadlines(&self) -> &Rc<Deadlines> {
+        &self.deadlines
+    }
+
+    /// Accepts and serves until `draining` turns true, then takes what already
+    /// waits in the backlog, closes the socket, lets every connection finish
+    /// the request it has begun, and returns when the last one has ended.
+    ///
+    /// # Errors
+    /// When the socket cannot be used by this thread's runtime.
+    pub async fn serve<H, F, B>(
+        &self,
+        listener: std::net::TcpListener,
+        handler: H,
+        mut draining: watch::Receiver<bool>,
+    ) -> io::Result<()>
+    where
+        H: Fn(Request<Incoming>, Caller) -> F + Clone + 'static,
+        F: Future<Output = Response<B>> + 'static,
+        B: Body<Data = Bytes> + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            tokio::select! {
+                biased;
+                _ = draining.wait_for(|draining| *draining) => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, address)) => self.admit(stream, address, &handler),
+                    Err(error) => pause_after(&error).await,
+                },
+            }
+        }
+        while let Some(Ok((stream, address))) = now_or_never(listener.accept()) {
+            self.admit(stream, address, &handler);
+        }
+        drop(listener);
+        self.draining.set(true);
+        self.deadlines.wake_all();
+        self.all_closed().await;
+        Ok(())
+    }
+
+    fn counts(&self) -> &WorkerMetrics {
+        &self.metrics.workers[self.worker]
+    }
+
+    fn admit<H, F, B>(&self, stream: TcpStream, address: SocketAddr, handler: &H)
+    where
+        H: Fn(Request<Incoming>, Caller) -> F + Clone + 'static,
+        F: Future<Output = Response<B>> + 'static,
+        B: Body<Data = Bytes> + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let address = address.ip().to_canonical();
+        if !self.settings.allow.contains(address) {
+            self.counts().connections_refused.add(1);
+            tracing::info!(caller = %address, "connection refused: the address is not in listener.allow");
+            return;
+        }
+        self.counts().connections_opened.add(1);
+        // A failure here shows again at the first read; there is nothing better to do with it.
+        let _ = stream.set_nodelay(true);
+        let registered = self.deadlines.register();
+        let draining = Rc::clone(&self.draining);
+        let serving = connection::serve(
+            stream,
+            address,
+            registered,
+            draining,
+            &self.settings,
+            handler.clone(),
+        );
+        let (metrics, worker) = (Arc::clone(&self.metrics), self.worker);
+        tokio::task::spawn_local(async move {
+            serving.await;
+            metrics.workers[worker].connections_closed.add(1);
+        });
+    }
+
+    async fn all_closed(&self) {
+        while !self.deadlines.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+async fn pause_after(error: &io::Error) {
+    let gone = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    );
+    // A caller that left while waiting says nothing about the next one.
+    if !gone {
+        tracing::warn!(%error, "cannot accept connections; trying again");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
+    futures_util::FutureExt::now_or_never(future)
+}
