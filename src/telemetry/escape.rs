@@ -1,0 +1,79 @@
+//! Makes control characters visible, so that no text of a caller or of a
+//! server can start a new log line or steer the terminal that shows it.
+
+use std::fmt::{self, Write};
+
+/// A `fmt::Write` in front of another: control characters (C0, DEL, C1) and
+/// the separators that some viewers take for a line's end come out as `\u{..}`.
+pub(super) struct Escaped<W>(pub(super) W);
+
+impl<W: Write> Write for Escaped<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(is_unsafe) {
+            self.0.write_str(&rest[..at])?;
+            let mut tail = rest[at..].chars();
+            for found in tail.by_ref().take(1) {
+                write!(self.0, "{}", found.escape_unicode())?;
+            }
+            rest = tail.as_str();
+        }
+        self.0.write_str(rest)
+    }
+}
+
+fn is_unsafe(found: char) -> bool {
+    found.is_control() || matches!(found, '\u{2028}' | '\u{2029}')
+}
+
+/// Appends one line of JSON, a line's end included, to `out`. JSON itself
+/// demands escapes for C0 only; DEL and C1 reach a terminal as they are, and
+/// 0x9B there begins a command. They can stand in strings only, where an
+/// escape of six characters says the same.
+pub(super) fn push_json_line(out: &mut Vec<u8>, json: &[u8]) {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, 0x7F | 0xC2)) {
+        out.extend_from_slice(&rest[..at]);
+        let (code, length) = match rest[at..] {
+            [0x7F, ..] => (0x7F, 1),
+            [0xC2, second @ 0x80..=0x9F, ..] => (second, 2),
+            _ => {
+                out.push(rest[at]);
+                rest = &rest[at + 1..];
+                continue;
+            }
+        };
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        out.extend_from_slice(b"\\u00");
+        out.push(HEX[usize::from(code >> 4)]);
+        out.push(HEX[usize::from(code & 0xF)]);
+        rest = &rest[at + length..];
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_shows_control_characters_instead_of_obeying_them() {
+        let mut out = String::new();
+        write!(Escaped(&mut out), "a\nb\u{1b}[31m\u{9b}2J\u{2028}é").unwrap();
+        assert_eq!(out, r"a\u{a}b\u{1b}[31m\u{9b}2J\u{2028}é");
+    }
+
+    #[test]
+    fn json_keeps_its_meaning_and_loses_its_control_characters() {
+        let value = "tab\t del\u{7f} csi\u{9b}2J é \u{a0} end";
+        let mut out = Vec::new();
+        push_json_line(&mut out, &serde_json::to_vec(value).unwrap());
+        assert_eq!(
+            serde_json::from_slice::<String>(&out).unwrap(),
+            value,
+            "same value"
+        );
+        let text = String::from_utf8(out).unwrap();
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+    }
+}
