@@ -1,0 +1,231 @@
+//! Request → answer: the token endpoint, the door, the families, and the faults that only change
+//! what is said.
+
+use std::time::Instant;
+
+use super::credential::Verdict;
+use super::fault::Kind;
+use super::message::{Answer, Head, JSON, TEXT};
+use super::parameters::Parameters;
+use super::route::{Endpoint, Route, Style};
+use super::state::State;
+use super::switches::{ContentType, Switches};
+use super::token::Scope;
+use super::token_endpoint::{self, Client, Office};
+use super::{
+    address, address_check, company, confirmation, email, household, json, mobile, name, phone,
+    refusal,
+};
+
+/// A request, read and judged.
+pub(crate) struct Received<'request> {
+    pub(crate) head: &'request Head,
+    pub(crate) parameters: &'request Parameters,
+    pub(crate) route: Option<Route>,
+    pub(crate) verdict: &'request Verdict,
+    /// Host and port of this server, for absolute locations.
+    pub(crate) authority: &'request str,
+}
+
+/// Computes the answer of a server in good health.
+pub(crate) fn compute(
+    state: &State,
+    received: &Received<'_>,
+    refused: &[Scope],
+    now: Instant,
+) -> Answer {
+    let Some(route) = received.route else {
+        return Answer::text(404, "Not Found");
+    };
+    if !matches!(received.head.method.as_ref(), b"GET" | b"POST" | b"HEAD") {
+        return Answer::text(405, "Method Not Allowed").with_header("allow", "GET, POST");
+    }
+    let switches = state.switches();
+    if route.is_token_endpoint() {
+        return token(state, &switches, received, route.endpoint, refused, now);
+    }
+    if switches.slash_redirect
+        && route.style == Style::Classic
+        && !received.head.path().ends_with(b"/")
+    {
+        return redirect(received);
+    }
+    let answer = match refusal::credential(route, received.verdict, &switches) {
+        Some(refusal) => refusal,
+        None => family(route, received.parameters),
+    };
+    if route.style == Style::Classic {
+        classic_dress(answer, received.parameters, &switches)
+    } else {
+        answer
+    }
+}
+
+/// The answer a fault puts in place of the computed one.
+pub(crate) fn replaced(decisive: Option<&Kind>) -> Option<Answer> {
+    match decisive? {
+        Kind::Status { code, retry_after } => {
+            let answer = Answer::text(
+                *code,
+                if *code == 204 {
+                    ""
+                } else {
+                    "the sandbox was told to fail"
+                },
+            );
+            Some(match retry_after {
+                Some(seconds) => answer.with_header("retry-after", seconds.to_string()),
+                None => answer,
+            })
+        }
+        Kind::Html200 => Some(Answer::new(
+            200,
+            "text/html; charset=utf-8",
+            "<!DOCTYPE html><html><body><h1>Maintenance</h1></body></html>",
+        )),
+        Kind::Empty200 => Some(Answer::new(200, JSON, "")),
+        Kind::Unauthorized => {
+            Some(Answer::text(401, "Unauthorized").with_header("www-authenticate", "Bearer"))
+        }
+        _ => None,
+    }
+}
+
+/// The computed answer with what a fault changes in its body.
+pub(crate) fn altered(mut answer: Answer, decisive: Option<&Kind>) -> Answer {
+    match decisive {
+        Some(Kind::TruncatedJson) => answer.body.truncate(answer.body.len() / 2),
+        Some(Kind::WrongAnswer) if answer.content_type == JSON => {
+            answer.body = br#"{"1":{"wrong":"this is not what was asked"}}"#.to_vec();
+        }
+        _ => {}
+    }
+    answer
+}
+
+fn token(
+    state: &State,
+    switches: &Switches,
+    received: &Received<'_>,
+    endpoint: Endpoint,
+    refused: &[Scope],
+    now: Instant,
+) -> Answer {
+    let client = state.client();
+    let granted = client
+        .granted
+        .iter()
+        .copied()
+        .filter(|scope| !refused.contains(scope))
+        .collect();
+    let client = Client {
+        granted,
+        ..Client::clone(&client)
+    };
+    let office = Office {
+        tokens: &mut state.tokens(),
+        client: &client,
+        switches,
+    };
+    let (outcome, answer) = token_endpoint::answer(endpoint, received.parameters, office, now);
+    state.tally.outcome(outcome);
+    answer
+}
+
+fn redirect(received: &Received<'_>) -> Answer {
+    let path = String::from_utf8_lossy(received.head.path());
+    let query = String::from_utf8_lossy(received.head.query());
+    let mark = if query.is_empty() { "" } else { "?" };
+    Answer::text(301, "").with_header(
+        "location",
+        format!("{}{path}/{mark}{query}", received.authority),
+    )
+}
+
+fn family(route: Route, parameters: &Parameters) -> Answer {
+    let answered = match route.endpoint {
+        Endpoint::SingleV2 | Endpoint::Single => address::suggest(parameters),
+        Endpoint::ComplV2 => address::complements(parameters, true),
+        Endpoint::Compl => address::complements(parameters, false),
+        Endpoint::Cp => address::cities(parameters),
+        Endpoint::Adr => address::streets(parameters),
+        Endpoint::Num => address::numbers(parameters),
+        Endpoint::LatLg => address::position(parameters),
+        Endpoint::RestSingle => address::rest_suggest(parameters),
+        Endpoint::RestCompl => address::rest_complements(parameters),
+        Endpoint::RestFunnelPostcode => address::rest_cities(parameters),
+        Endpoint::RestFunnelAddress => address::rest_streets(parameters),
+        Endpoint::Rnvp => address_check::check(parameters),
+        Endpoint::RestCheckAddress => address_check::rest_check(parameters),
+        Endpoint::Tel => phone::classic(parameters),
+        Endpoint::RestPhoneLookup => phone::rest_older(parameters),
+        Endpoint::RestPhone => phone::rest(parameters),
+        Endpoint::EmailLookup => email::classic(parameters),
+        Endpoint::MailSuggest => email::suggest(parameters),
+        Endpoint::RestLookupEmail => email::rest_older(parameters),
+        Endpoint::RestEmailSuggest => email::rest_suggest(parameters),
+        Endpoint::RestEmail => email::rest(parameters),
+        Endpoint::FirstNameSuggest => name::first_names(parameters),
+        Endpoint::LastNameSuggest => name::last_names(parameters),
+        Endpoint::RecSiret => company::search(parameters),
+        Endpoint::SiretInfo => company::information(parameters),
+        Endpoint::RestCompanies => company::rest_search(parameters),
+        Endpoint::RestCompanyInfo => company::rest_information(parameters),
+        Endpoint::Search => household::identity(parameters),
+        Endpoint::Estocade => household::relocation(parameters),
+        Endpoint::LifeStyle => household::life_style(parameters),
+        Endpoint::IdMobile => mobile::answer(parameters),
+        Endpoint::GdprMsg => confirmation::send(parameters),
+        Endpoint::GdprVerif => confirmation::verify(parameters),
+        // Answered before the families are asked.
+        Endpoint::Token | Endpoint::MobileToken => Ok(json::Object::new()),
+    };
+    match answered {
+        Ok(body) => Answer::json(200, body),
+        Err(missing) => refusal::missing_parameter(route, missing.0),
+    }
+}
+
+/// A mandatory parameter that did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Missing(pub(crate) &'static str);
+
+/// What every family answers: a JSON object, or the parameter it lacks.
+pub(crate) type Answered = Result<json::Object, Missing>;
+
+/// Fails on the first of `names` that did not come at all; empty values are the family's affair.
+pub(crate) fn require(parameters: &Parameters, names: &[&'static str]) -> Result<(), Missing> {
+    parameters
+        .first_absent(names)
+        .map_or(Ok(()), |name| Err(Missing(name)))
+}
+
+/// Content type by switch, JSONP when asked for, readable from any origin.
+fn classic_dress(mut answer: Answer, parameters: &Parameters, switches: &Switches) -> Answer {
+    answer
+        .headers
+        .push(("access-control-allow-origin", "*".to_owned()));
+    if answer.content_type != JSON {
+        return answer;
+    }
+    if let Some(callback) = parameters
+        .filled("callback")
+        .filter(|name| is_callback(name))
+    {
+        let document = json::quoted(&String::from_utf8_lossy(&answer.body));
+        answer.body = format!("{callback}({document})").into_bytes();
+        answer.content_type = "application/javascript";
+        return answer;
+    }
+    answer.content_type = match switches.classic_content_type {
+        ContentType::Json => JSON,
+        ContentType::Html => "text/html; charset=utf-8",
+        ContentType::Text => TEXT,
+    };
+    answer
+}
+
+fn is_callback(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'.'))
+}

@@ -1,0 +1,3 @@
+//! Stories told over real sockets.
+
+mod sandbox;
