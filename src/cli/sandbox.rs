@@ -52,9 +52,9 @@ pub(crate) struct SandboxArgs {
 /// Why the command ends before its time.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("{0}")]
+    #[error(transparent)]
     Switch(#[from] dqe_proxy::sandbox::SwitchError),
-    #[error("{0}")]
+    #[error(transparent)]
     Start(#[from] StartError),
     #[error("the certificate authority cannot be written to {path}")]
     CaFile { path: PathBuf, source: io::Error },

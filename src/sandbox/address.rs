@@ -1,5 +1,7 @@
 //! Typing an address to its end: suggestions, cities, streets, numbers, complements, positions.
 
+use std::sync::LazyLock;
+
 use super::answer::{Answered, Missing, require};
 use super::data::{CITIES, City, Street};
 use super::json::{Json, Object};
@@ -469,17 +471,27 @@ pub(crate) fn iris(place: Place) -> String {
     place.street.id.chars().skip(5).collect()
 }
 
-/// At most 1024 characters, as documented.
-fn house_numbers(street: &Street) -> String {
-    let mut list = String::new();
-    for number in 1..=street.houses {
-        let next = format!("{}{number}", if list.is_empty() { "" } else { ";" });
-        if list.len() + next.len() > 1024 {
-            break;
+/// `1;2;3…`, at most 1024 characters, as documented.
+fn house_numbers(street: &Street) -> &'static str {
+    /// The longest list, and where the number of each house ends in it. Every street begins at 1,
+    /// so that every list is the beginning of this one.
+    static LONGEST: LazyLock<(String, Vec<usize>)> = LazyLock::new(|| {
+        let (mut list, mut ends) = (String::new(), Vec::new());
+        for number in 1_u32.. {
+            let next = format!("{}{number}", if list.is_empty() { "" } else { ";" });
+            if list.len() + next.len() > 1024 {
+                break;
+            }
+            list.push_str(&next);
+            ends.push(list.len());
         }
-        list.push_str(&next);
-    }
-    list
+        (list, ends)
+    });
+    let (list, ends) = &*LONGEST;
+    let last = usize::try_from(street.houses)
+        .ok()
+        .and_then(|houses| ends.get(houses.checked_sub(1)?));
+    last.map_or(list.as_str(), |end| &list[..*end])
 }
 
 #[cfg(test)]

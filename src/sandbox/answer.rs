@@ -62,7 +62,8 @@ pub(crate) fn compute(
 }
 
 /// The answer a fault puts in place of the computed one.
-pub(crate) fn replaced(decisive: Option<&Kind>) -> Option<Answer> {
+pub(crate) fn replaced(decisive: Option<&Kind>, route: Option<Route>) -> Option<Answer> {
+    let has_own_refusal = route.is_some_and(|route| !route.is_token_endpoint());
     match decisive? {
         Kind::Status { code, retry_after } => {
             let answer = Answer::text(
@@ -84,7 +85,8 @@ pub(crate) fn replaced(decisive: Option<&Kind>) -> Option<Answer> {
             "<!DOCTYPE html><html><body><h1>Maintenance</h1></body></html>",
         )),
         Kind::Empty200 => Some(Answer::new(200, JSON, "")),
-        Kind::Unauthorized => {
+        // A business path refuses in its own words, see `altered`.
+        Kind::Unauthorized if !has_own_refusal => {
             Some(Answer::text(401, "Unauthorized").with_header("www-authenticate", "Bearer"))
         }
         _ => None,
@@ -94,6 +96,12 @@ pub(crate) fn replaced(decisive: Option<&Kind>) -> Option<Answer> {
 /// The computed answer with what a fault changes in its body.
 pub(crate) fn altered(mut answer: Answer, decisive: Option<&Kind>) -> Answer {
     match decisive {
+        Some(Kind::Unauthorized) if answer.status != 401 => {
+            answer.status = 401;
+            answer
+                .headers
+                .push(("www-authenticate", "Bearer".to_owned()));
+        }
         Some(Kind::TruncatedJson) => answer.body.truncate(answer.body.len() / 2),
         Some(Kind::WrongAnswer) if answer.content_type == JSON => {
             answer.body = br#"{"1":{"wrong":"this is not what was asked"}}"#.to_vec();

@@ -29,6 +29,15 @@ enum Next {
     Reset,
 }
 
+/// How a request ended.
+enum Ending {
+    Answered(u16),
+    /// No status was sent, because a fault said so.
+    Spoilt,
+    /// The caller closed the connection before it was answered.
+    Abandoned,
+}
+
 /// Serves a connection until its end. Cancelling it (shutdown, pause) closes the socket.
 pub(crate) async fn serve<Stream: Transport>(
     stream: Stream,
@@ -98,7 +107,13 @@ impl<Stream: Transport> Connection<Stream> {
         }
         let (body, body_length) = match head.framing {
             Framing::Length(0) => (Bytes::new(), 0),
-            framing => self.wire.body(framing, BODY_KEPT).await?,
+            framing => match self.wire.body(framing, BODY_KEPT).await {
+                Ok(body) => body,
+                Err(error) => {
+                    self.note_incomplete(&head, route);
+                    return Err(error);
+                }
+            },
         };
         let content_type = head.values("content-type").next().unwrap_or_default();
         let parameters = Parameters::read(head.query(), content_type, &body);
@@ -109,9 +124,14 @@ impl<Stream: Transport> Connection<Stream> {
 
         let switches = self.state.switches();
         let presented = self.presented(&head, &parameters, route, &switches, arrived);
-        let verdict = route.map_or(Verdict::Admitted, |route| {
-            credential::verdict(route, &presented, &switches)
-        });
+        let verdict = match (route, &spoiling.decisive) {
+            (Some(_), Some(Kind::Unauthorized)) => {
+                let value = presented.first().map(|one| one.value.clone());
+                Verdict::Refused(value.unwrap_or_default())
+            }
+            (Some(route), _) => credential::verdict(route, &presented, &switches),
+            (None, _) => Verdict::Admitted,
+        };
         let keep_open = head.keeps_alive() && switches.keep_alive;
         let entry = self.entry(
             &head,
@@ -134,8 +154,9 @@ impl<Stream: Transport> Connection<Stream> {
         };
         let outcome = self.finish(received, spoiling, keep_open).await;
         match &outcome {
-            Ok((_, status)) => self.state.ended(sequence, *status, status.is_none()),
-            Err(_) => self.state.ended(sequence, None, true),
+            Ok((_, Ending::Answered(status))) => self.state.ended(sequence, Some(*status), false),
+            Ok((_, Ending::Spoilt)) => self.state.ended(sequence, None, false),
+            Ok((_, Ending::Abandoned)) | Err(_) => self.state.ended(sequence, None, true),
         }
         outcome.map(|(next, _)| next)
     }
@@ -244,13 +265,29 @@ impl<Stream: Transport> Connection<Stream> {
         }
     }
 
-    /// Waits as told, answers or spoils; tells the status that was sent, if any.
+    /// Journals a request whose body never came to its end.
+    fn note_incomplete(&self, head: &Head, route: Option<Route>) {
+        let nothing = (Bytes::new(), 0);
+        let entry = self.entry(head, nothing, None, None, Vec::new(), &Spoiling::default());
+        let family = route
+            .filter(|route| !route.is_token_endpoint())
+            .map(|route| route.family);
+        let token_endpoint = route.is_some_and(Route::is_token_endpoint);
+        let sequence = self.state.received(Entry {
+            family,
+            token_endpoint,
+            ..entry
+        });
+        self.state.ended(sequence, None, true);
+    }
+
+    /// Waits as told, answers or spoils.
     async fn finish(
         &mut self,
         received: Received<'_>,
         spoiling: Spoiling,
         keep_open: bool,
-    ) -> io::Result<(Next, Option<u16>)> {
+    ) -> io::Result<(Next, Ending)> {
         let token_endpoint = received.route.is_some_and(Route::is_token_endpoint);
         let switches = self.state.switches();
         let latency = if token_endpoint {
@@ -262,25 +299,25 @@ impl<Stream: Transport> Connection<Stream> {
         drop(switches);
         let delay = latency + spoiling.delay;
         if !delay.is_zero() && !self.wire.pause(delay).await {
-            return Ok((Next::Close, None));
+            return Ok((Next::Close, Ending::Abandoned));
         }
         // Faults that leave nothing to compute come first: a token is not issued for nobody.
         match &spoiling.decisive {
             Some(Kind::Hang) => {
                 self.wire.wait_for_end().await;
-                return Ok((Next::Close, None));
+                return Ok((Next::Close, Ending::Abandoned));
             }
-            Some(Kind::Reset) => return Ok((Next::Reset, None)),
+            Some(Kind::Reset) => return Ok((Next::Reset, Ending::Spoilt)),
             Some(Kind::Garbage) => {
                 self.wire
                     .send(b"\x16\x03\x01 this is no HTTP\r\n\x00\xff\r\n\r\n")
                     .await?;
-                return Ok((Next::Close, None));
+                return Ok((Next::Close, Ending::Spoilt));
             }
             _ => {}
         }
         let head_only = received.head.method.as_ref() == b"HEAD";
-        let answer = match answer::replaced(spoiling.decisive.as_ref()) {
+        let answer = match answer::replaced(spoiling.decisive.as_ref(), received.route) {
             Some(answer) => answer,
             None => answer::compute(
                 &self.state,
@@ -305,7 +342,7 @@ impl<Stream: Transport> Connection<Stream> {
             bytes.extend_from_slice(&answer.body[..delivery.sent]);
         }
         self.wire.send(&bytes).await?;
-        Ok((delivery.next, Some(answer.status)))
+        Ok((delivery.next, Ending::Answered(answer.status)))
     }
 
     /// Answers before the body is read, then reads the body and goes on.
@@ -360,9 +397,15 @@ impl Delivery {
             Some(Kind::ResetAfterHead) => (length + 1, length / 2, Next::Reset),
             Some(Kind::CutBody) => (length + 100, length / 2, Next::Close),
             Some(Kind::WrongContentLength { larger: true }) => (length + 7, length, Next::Close),
-            // What lies beyond the announced length is there to be taken for the next answer.
-            Some(Kind::WrongContentLength { larger: false }) if keep_open => {
-                (length.saturating_sub(7), length, Next::KeepOpen)
+            Some(Kind::WrongContentLength { larger: false }) => {
+                // On a connection that stays open, what lies beyond the announced length is there
+                // to be taken for the next answer.
+                let next = if keep_open {
+                    Next::KeepOpen
+                } else {
+                    Next::Close
+                };
+                (length.saturating_sub(7), length, next)
             }
             Some(Kind::CloseAfterAnswer) => (length, length, Next::Close),
             _ if keep_open => (length, length, Next::KeepOpen),

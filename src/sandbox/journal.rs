@@ -56,7 +56,7 @@ pub struct Entry {
     pub faults: Vec<String>,
     /// The status answered; none while it waits, or when no status was ever sent.
     pub status: Option<u16>,
-    /// The connection closed before it was answered.
+    /// The caller closed the connection before it was answered, or before its body had arrived.
     pub abandoned: bool,
 }
 
@@ -190,6 +190,9 @@ pub(crate) struct Mask<'state> {
 impl Mask<'_> {
     fn apply(&self, text: &str, credentials: &[Presented]) -> String {
         let mut masked = text.to_owned();
+        for name in ["client_secret", "access_token", "refresh_token"] {
+            masked = hide_parameter(&masked, name);
+        }
         for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
             masked = hide(&masked, secret, "***");
         }
@@ -210,6 +213,23 @@ fn hide(text: &str, value: &str, by: &str) -> String {
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     let encoded = utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();
     text.replace(value, by).replace(&encoded, by)
+}
+
+/// Hides the value of a parameter, right or wrong: a refused secret may be the right one elsewhere.
+fn hide_parameter(text: &str, name: &str) -> String {
+    let marker = format!("{name}=");
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(&marker) {
+        let (before, after) = rest.split_at(at + marker.len());
+        masked.push_str(before);
+        let end = after.find('&').unwrap_or(after.len());
+        if end > 0 {
+            masked.push_str("***");
+        }
+        rest = &after[end..];
+    }
+    masked + rest
 }
 
 /// The ring.
@@ -279,5 +299,79 @@ impl Journal {
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(target: &str) -> Entry {
+        Entry {
+            sequence: 0,
+            at: SystemTime::UNIX_EPOCH,
+            connection: 1,
+            method: Bytes::from_static(b"GET"),
+            target: Bytes::from(target.to_owned()),
+            version: Version::Http11,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            body_length: 0,
+            family: None,
+            token_endpoint: true,
+            credentials: Vec::new(),
+            scope: None,
+            violations: Vec::new(),
+            faults: Vec::new(),
+            status: None,
+            abandoned: false,
+        }
+    }
+
+    #[test]
+    fn the_ring_forgets_the_oldest_and_keeps_counting() {
+        let mut journal = Journal::new(2);
+        for _ in 0..3 {
+            journal.push(entry("/"));
+        }
+        let left: Vec<u64> = journal
+            .after(0)
+            .iter()
+            .map(|entry| entry.sequence)
+            .collect();
+        assert_eq!(left, [2, 3]);
+        assert!(journal.ended(1, Some(200), false, true).is_none());
+        assert_eq!(
+            journal.ended(3, Some(200), false, true).unwrap().status,
+            Some(200)
+        );
+        journal.clear();
+        assert_eq!(journal.push(entry("/")), 4);
+    }
+
+    #[test]
+    fn the_ring_is_bounded_in_bytes_too() {
+        let mut journal = Journal::new(1_000_000);
+        let long = "x".repeat(1024 * 1024);
+        for _ in 0..70 {
+            journal.push(entry(&long));
+        }
+        assert!((60..65).contains(&journal.after(0).len()));
+    }
+
+    #[test]
+    fn secrets_and_tokens_are_not_printed() {
+        let secrets = ["s3 cret".to_owned()];
+        let mask = Mask { secrets: &secrets };
+        let target =
+            "/oauth/access_token/?client_secret=wrong&x=s3%20cret&access_token=TK12345678&scope=a";
+        let shown = entry(target).shown(&mask).to_string();
+        for hidden in ["wrong", "s3%20cret", "TK12345678"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+        assert!(
+            shown.contains("client_secret=***&x=***&access_token=***&scope=a"),
+            "{shown}"
+        );
     }
 }

@@ -47,7 +47,8 @@ impl Display for Object {
             if at > 0 {
                 formatter.write_str(",")?;
             }
-            write!(formatter, "{}:{value}", quoted(name))?;
+            write_quoted(formatter, name)?;
+            write!(formatter, ":{value}")?;
         }
         formatter.write_str("}")
     }
@@ -56,7 +57,7 @@ impl Display for Object {
 impl Display for Json {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => formatter.write_str(&quoted(text)),
+            Self::Text(text) => write_quoted(formatter, text),
             Self::Number(number) => write!(formatter, "{number}"),
             Self::Bool(truth) => write!(formatter, "{truth}"),
             Self::Object(object) => write!(formatter, "{object}"),
@@ -77,6 +78,18 @@ impl Display for Json {
 /// `text` as a JSON string, which is also a JavaScript string.
 pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+/// Most texts need no escape and are written without being copied first.
+fn write_quoted(formatter: &mut Formatter<'_>, text: &str) -> fmt::Result {
+    let is_plain = |byte| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        formatter.write_str("\"")?;
+        formatter.write_str(text)?;
+        formatter.write_str("\"")
+    } else {
+        formatter.write_str(&quoted(text))
+    }
 }
 
 impl From<&str> for Json {

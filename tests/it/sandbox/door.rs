@@ -1,0 +1,122 @@
+//! Who is let in, who is not, and how each family says no.
+
+use std::time::Duration;
+
+use dqe_proxy::sandbox::{Scope, Violation};
+
+use super::{bearer, get, member, started, token};
+
+#[tokio::test]
+async fn each_family_refuses_a_credential_in_its_own_way() {
+    let sandbox = started().await;
+    let licence_ko = r#"{"1":{"IdError":"** LICENCE KO **","eMail":""}}"#;
+    let missing = r#"{"status":400,"message":"Missing parameters","details":"Licence","error":"bad request"}"#;
+    let empty =
+        r#"{"status":400,"message":"Licence must be filled","details":"","error":"bad request"}"#;
+    let wrong = r#"{"status":401,"message":"licence not allowed for this function","details":"TKx","error":"unauthorized_client"}"#;
+    let zero = r#"{"1":{"Latitude":"0.00","Longitude":"0.00"}}"#;
+    for (target, status, body) in [
+        ("/SINGLEV2/?Adresse=5&Pays=FRA&Licence=TKx", 401, "{}"),
+        ("/ADR/?Licence=TKx", 401, ""),
+        ("/DQEEMAILLOOKUP/?Email=a", 401, licence_ko),
+        ("/DQEEMAILLOOKUP/?Email=a&Licence=", 401, licence_ko),
+        (
+            "/DQEEMAILLOOKUP/?Email=a&Licence=TKx",
+            401,
+            "unauthorized_client",
+        ),
+        ("/MAILSUGGEST/?Nom=", 400, "Bad Request"),
+        ("/MAILSUGGEST/?Licence=TKx", 401, ""),
+        ("/FIRSTNAMESUGGEST/?Firstname=a&Licence=TKx", 401, "{}"),
+        ("/LATLG/?Licence=TKx", 401, zero),
+        ("/v1/single/?Address=5", 400, missing),
+        ("/v1/single/?Address=5&Licence=", 400, empty),
+        ("/v1/single/?Address=5&Licence=TKx", 401, wrong),
+    ] {
+        let reply = get(&sandbox, target, "").await;
+        assert_eq!((reply.status(), reply.body()), (status, body), "{target}");
+        assert_eq!(
+            reply.has_header("www-authenticate: Bearer"),
+            status == 401,
+            "{target}"
+        );
+    }
+    for target in [
+        "/v1/email/lookup?email=a",
+        "/v1/phone/lookup",
+        "/v1/lookupcname/?CompanyName=a",
+    ] {
+        assert_eq!(get(&sandbox, target, "").await.status(), 401, "{target}");
+    }
+    let phone = get(&sandbox, "/TEL/?Tel=1", "").await;
+    assert!(phone.body().contains("Licence Down"), "{}", phone.text);
+    sandbox.set_switch("classic-refusal", "200").unwrap();
+    let silent = get(&sandbox, "/SINGLEV2/?Adresse=5&Pays=FRA&Licence=TKx", "").await;
+    assert_eq!((silent.status(), silent.body()), (200, "{}"));
+    sandbox.set_switch("echo-credential", "off").unwrap();
+    let muted = get(&sandbox, "/v1/single/?Address=5&Licence=TKx", "").await;
+    assert!(muted.body().contains(r#""details":"""#), "{}", muted.text);
+}
+
+#[tokio::test]
+async fn id_mobile_has_tokens_of_its_own() {
+    let sandbox = started().await;
+    let general = token(&sandbox, "client_general").await;
+    let target =
+        |token: &str| format!("/IDMOBILE/?licence=SANDBOX&number=336&scope=simswap&token={token}");
+    let refused = get(&sandbox, &target(&general), "").await;
+    assert!(
+        refused.body().contains(r#""error_id":"30""#),
+        "{}",
+        refused.text
+    );
+    let path =
+        "/ACCESS_TOKEN/?licence=SANDBOX&client_secret=sandbox-secret&grant_type=client_idmobile";
+    let own = member(get(&sandbox, path, "").await.body(), "access_token");
+    let reply = get(&sandbox, &target(&own), "").await;
+    assert_eq!(
+        reply.body(),
+        r#"{"status":"success","operator":"Orange","swapped":"false"}"#
+    );
+    assert_eq!(
+        sandbox.counters().violation(Violation::LicenceCodeInClear),
+        0
+    );
+}
+
+#[tokio::test]
+async fn tokens_end_by_expiry_and_by_revocation() {
+    let sandbox = started().await;
+    sandbox.set_token_life(Duration::ZERO);
+    let expired = bearer(&sandbox, "client_phone").await;
+    assert_eq!(get(&sandbox, "/TEL/?Tel=1", &expired).await.status(), 401);
+    assert_eq!(sandbox.counters().violation(Violation::ExpiredToken), 1);
+    sandbox.set_token_life(Duration::from_secs(60));
+    let revoked = bearer(&sandbox, "client_phone").await;
+    assert_eq!(get(&sandbox, "/TEL/?Tel=1", &revoked).await.status(), 200);
+    assert_eq!(sandbox.revoke(Scope::Phone), 2);
+    assert_eq!(get(&sandbox, "/TEL/?Tel=1", &revoked).await.status(), 401);
+    assert_eq!(sandbox.counters().violation(Violation::RevokedToken), 1);
+}
+
+#[tokio::test]
+async fn a_token_alive_on_arrival_is_good_even_if_it_dies_while_waiting() {
+    let sandbox = started().await;
+    sandbox.set_token_life(Duration::from_millis(300));
+    let header = bearer(&sandbox, "client_phone").await;
+    sandbox.set_fault("business:slow=600ms,times=1").unwrap();
+    assert_eq!(
+        get(&sandbox, "/TEL/?Tel=0612345678", &header)
+            .await
+            .status(),
+        200
+    );
+    assert_eq!(sandbox.counters().violation(Violation::ExpiredToken), 0);
+    assert_eq!(
+        get(&sandbox, "/TEL/?Tel=0612345678", &header)
+            .await
+            .status(),
+        401
+    );
+    assert_eq!(sandbox.counters().violation(Violation::ExpiredToken), 1);
+}

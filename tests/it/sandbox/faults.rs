@@ -1,0 +1,178 @@
+//! Faults do on the wire what their names say.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{PATIENCE, TOKEN_PATH, bearer, get, last, raw, started};
+
+#[tokio::test]
+async fn faults_break_the_wire_as_their_names_say() {
+    let sandbox = started().await;
+    let request = b"GET /v1/email/lookup HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let whole = raw(sandbox.address(), request).await;
+    let length = whole.body().len();
+    let struck = |fault: &'static str| {
+        let sandbox = sandbox.clone();
+        async move {
+            sandbox.clear_faults();
+            sandbox.set_fault(fault).unwrap();
+            let reply = raw(sandbox.address(), request).await;
+            assert_eq!(last(&sandbox).faults, [fault]);
+            reply
+        }
+    };
+    let reply = struck("business:reset").await;
+    assert_eq!(
+        (reply.text.as_str(), reply.end),
+        ("", Err(ErrorKind::ConnectionReset))
+    );
+    let reply = struck("business:reset-after-head").await;
+    assert_eq!(reply.end, Err(ErrorKind::ConnectionReset));
+    assert!(
+        reply.status() == 401 && reply.body().len() < length,
+        "{}",
+        reply.text
+    );
+    let reply = struck("business:cut-body").await;
+    assert!(reply.has_header(&format!("content-length: {}", length + 100)));
+    assert_eq!((reply.body().len(), reply.end), (length / 2, Ok(())));
+    let reply = struck("business:garbage").await;
+    assert!(!reply.text.starts_with("HTTP/") && !reply.text.is_empty());
+    let reply = struck("business:wrong-content-length=large").await;
+    assert!(reply.has_header(&format!("content-length: {}", length + 7)));
+    let reply = struck("business:wrong-content-length=small").await;
+    assert!(
+        reply.has_header(&format!("content-length: {}", length - 7))
+            && reply.body().len() == length
+    );
+    let reply = struck("business:status=503,retry-after=2").await;
+    assert!(reply.status() == 503 && reply.has_header("retry-after: 2"));
+    let reply = struck("business:html-200").await;
+    assert!(reply.status() == 200 && reply.body().starts_with("<!DOCTYPE html>"));
+    let reply = struck("business:empty-200").await;
+    assert_eq!((reply.status(), reply.body()), (200, ""));
+    let reply = struck("business:truncated-json").await;
+    assert!(
+        reply.has_header(&format!("content-length: {}", length / 2))
+            && reply.body().len() == length / 2
+    );
+    let reply = struck("business:status=204").await;
+    assert!(
+        reply.status() == 204
+            && reply.text.ends_with("\r\n\r\n")
+            && !reply.text.contains("content-length")
+    );
+}
+
+#[tokio::test]
+async fn a_hanging_answer_lasts_until_the_caller_leaves() {
+    let sandbox = started().await;
+    let mut entries = sandbox.watch();
+    sandbox.set_fault("hang").unwrap();
+    let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
+    stream
+        .write_all(b"GET /TEL/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let waited = timeout(Duration::from_millis(200), stream.read(&mut [0_u8; 1])).await;
+    assert!(waited.is_err(), "nothing is answered");
+    drop(stream);
+    assert!(
+        timeout(PATIENCE, entries.recv())
+            .await
+            .unwrap()
+            .unwrap()
+            .abandoned
+    );
+}
+
+#[tokio::test]
+async fn a_slow_answer_takes_its_time() {
+    let sandbox = started().await;
+    sandbox.set_fault("path=/tel:slow=150ms").unwrap();
+    let begun = Instant::now();
+    get(&sandbox, "/TEL/", "").await;
+    assert!(begun.elapsed() >= Duration::from_millis(150));
+}
+
+#[tokio::test]
+async fn an_answer_may_come_before_the_body_is_read() {
+    let sandbox = started().await;
+    sandbox.set_fault("early-answer,times=1").unwrap();
+    let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
+    stream
+        .write_all(b"POST /TEL/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        .await
+        .unwrap();
+    let mut first = [0_u8; 12];
+    timeout(PATIENCE, stream.read_exact(&mut first))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&first, b"HTTP/1.1 413");
+    stream
+        .write_all(b"Tel=1GET /TEL/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut rest = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut rest))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(rest.contains("HTTP/1.1 401"), "{rest}");
+}
+
+#[tokio::test]
+async fn a_connection_said_to_stay_open_may_close() {
+    let sandbox = started().await;
+    sandbox.set_fault("close-after-answer").unwrap();
+    let reply = raw(sandbox.address(), b"GET /TEL/ HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(reply.status() == 401 && !reply.has_header("connection: close"));
+}
+
+#[tokio::test]
+async fn faults_of_credentials_strike_where_they_aim() {
+    let sandbox = started().await;
+    let header = bearer(&sandbox, "client_phone").await;
+    let path = "/v1/phonelookup/?Number=0612345678&Country=FRA&Format=";
+    let id = sandbox
+        .set_fault("scope=client_phone:unauthorized")
+        .unwrap();
+    let reply = get(&sandbox, path, &header).await;
+    assert!(
+        reply.status() == 401 && reply.body().contains(r#""details":"TK"#),
+        "the token is echoed: {}",
+        reply.text
+    );
+    assert!(sandbox.clear_fault(id) && !sandbox.clear_fault(id));
+    sandbox.set_fault("business:wrong-answer,times=1").unwrap();
+    assert!(!get(&sandbox, path, &header).await.body().contains("Found"));
+    sandbox.set_fault("token:refuse-scope=client_b2b").unwrap();
+    let refused = get(&sandbox, &format!("{TOKEN_PATH}&scope=client_b2b"), "").await;
+    assert_eq!(
+        (refused.status(), refused.body()),
+        (400, "Unauthorized Client")
+    );
+    assert_eq!(
+        get(&sandbox, &format!("{TOKEN_PATH}&scope=client_email"), "")
+            .await
+            .status(),
+        200
+    );
+    sandbox
+        .set_fault("business:revoke=client_phone,times=1")
+        .unwrap();
+    assert_eq!(get(&sandbox, path, &header).await.status(), 401);
+    assert_eq!(sandbox.faults().last().map(|fault| fault.hits), Some(1));
+    sandbox
+        .set_fault("token&scope=client_idcheck:status=503,times=2")
+        .unwrap();
+    let target = format!("{TOKEN_PATH}&scope=client_idcheck");
+    for expected in [503, 503, 200] {
+        assert_eq!(get(&sandbox, &target, "").await.status(), expected);
+    }
+}
