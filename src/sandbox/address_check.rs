@@ -4,11 +4,11 @@
 //! street unknown in a small, in a large town · 70 postcode and city do not go together · 80 no
 //! such city · 90 abroad.
 
-use super::address::{Place, house_number_first, iris, listed, unabbreviated};
 use super::answer::{Answered, require};
 use super::data::{CITIES, City};
 use super::json::Object;
 use super::parameters::Parameters;
+use super::place::{Place, house_number_first, unabbreviated};
 use super::spelling::{fold, likeness};
 
 /// How alike a street must be to be taken for the one that was meant.
@@ -84,7 +84,7 @@ pub(crate) fn rest_check(parameters: &Parameters) -> Answered {
         )
         .with("Country", parameters.text("Country"))
         .with("Informations", information);
-    Ok(listed("Addresses", vec![address]))
+    Ok(Object::listed("Addresses", vec![address]))
 }
 
 fn judge(address: &str, country: &str) -> Checked {
@@ -281,7 +281,7 @@ fn record(checked: &Checked, parameters: &Parameters) -> Object {
         .with("DQECodeErreur", failed.to_string())
         .with("DQECodeDetail", checked.detail.to_string())
         .with("DQELibErreur", label(checked.detail))
-        .with("iris", place.map(iris).unwrap_or_default())
+        .with("iris", place.map(Place::iris).unwrap_or_default())
 }
 
 fn line(checked: &Checked) -> String {

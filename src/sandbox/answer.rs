@@ -13,8 +13,8 @@ use super::switches::{ContentType, Switches};
 use super::token::Scope;
 use super::token_endpoint::{self, Client, Office};
 use super::{
-    address, address_check, company, confirmation, email, household, json, mobile, name, phone,
-    refusal,
+    address, address_check, address_rest, company, confirmation, email, household, json, mobile,
+    name, phone, refusal,
 };
 
 /// A request, read and judged.
@@ -159,10 +159,10 @@ fn family(route: Route, parameters: &Parameters) -> Answer {
         Endpoint::Adr => address::streets(parameters),
         Endpoint::Num => address::numbers(parameters),
         Endpoint::LatLg => address::position(parameters),
-        Endpoint::RestSingle => address::rest_suggest(parameters),
-        Endpoint::RestCompl => address::rest_complements(parameters),
-        Endpoint::RestFunnelPostcode => address::rest_cities(parameters),
-        Endpoint::RestFunnelAddress => address::rest_streets(parameters),
+        Endpoint::RestSingle => address_rest::suggest(parameters),
+        Endpoint::RestCompl => address_rest::complements(parameters),
+        Endpoint::RestFunnelPostcode => address_rest::cities(parameters),
+        Endpoint::RestFunnelAddress => address_rest::streets(parameters),
         Endpoint::Rnvp => address_check::check(parameters),
         Endpoint::RestCheckAddress => address_check::rest_check(parameters),
         Endpoint::Tel => phone::classic(parameters),

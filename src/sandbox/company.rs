@@ -1,6 +1,5 @@
 //! Companies by name, by place, by number.
 
-use super::address::listed;
 use super::answer::{Answered, Missing, require};
 use super::data::{COMPANIES, Company};
 use super::json::{Json, Object};
@@ -92,7 +91,7 @@ pub(crate) fn rest_search(parameters: &Parameters) -> Answered {
         parameters.text("Country"),
         parameters.count("Limit", 10, 50),
     );
-    Ok(listed(
+    Ok(Object::listed(
         "Companies",
         found
             .into_iter()
@@ -105,7 +104,7 @@ pub(crate) fn rest_search(parameters: &Parameters) -> Answered {
 pub(crate) fn rest_information(parameters: &Parameters) -> Answered {
     require(parameters, &["SearchRef"])?;
     let asked = parameters.text("SearchRef");
-    Ok(listed(
+    Ok(Object::listed(
         "Companies",
         by_reference(asked)
             .map(|company| rest_record(asked, company))

@@ -10,6 +10,7 @@ use super::answer::{self, Received};
 use super::counters::{Violation, count};
 use super::credential::{self, Bench, Presented, Verdict};
 use super::date::DateLine;
+use super::delivery::{Delivery, Next, append_chunked};
 use super::fault::{Kind, Subject};
 use super::inspect;
 use super::journal::{BODY_KEPT, Entry};
@@ -21,13 +22,6 @@ use super::switches::Switches;
 use super::token::Scope;
 use super::token_endpoint;
 use super::wire::{NextHead, Transport, Wire};
-
-/// What becomes of the connection after a request.
-enum Next {
-    KeepOpen,
-    Close,
-    Reset,
-}
 
 /// How a request ended.
 enum Ending {
@@ -382,54 +376,4 @@ impl<Stream: Transport> Connection<Stream> {
         self.wire.send(&bytes).await?;
         Ok(Next::Close)
     }
-}
-
-/// How much of an answer is announced and sent, and what follows.
-struct Delivery {
-    announced: usize,
-    sent: usize,
-    next: Next,
-}
-
-impl Delivery {
-    fn of(decisive: Option<&Kind>, length: usize, keep_open: bool) -> Self {
-        let (announced, sent, next) = match decisive {
-            Some(Kind::ResetAfterHead) => (length + 1, length / 2, Next::Reset),
-            Some(Kind::CutBody) => (length + 100, length / 2, Next::Close),
-            Some(Kind::WrongContentLength { larger: true }) => (length + 7, length, Next::Close),
-            Some(Kind::WrongContentLength { larger: false }) => {
-                // On a connection that stays open, what lies beyond the announced length is there
-                // to be taken for the next answer.
-                let next = if keep_open {
-                    Next::KeepOpen
-                } else {
-                    Next::Close
-                };
-                (length.saturating_sub(7), length, next)
-            }
-            Some(Kind::CloseAfterAnswer) => (length, length, Next::Close),
-            _ if keep_open => (length, length, Next::KeepOpen),
-            _ => (length, length, Next::Close),
-        };
-        Self {
-            announced,
-            sent,
-            next,
-        }
-    }
-
-    fn is_exact(&self, answer: &Answer) -> bool {
-        self.announced == answer.body.len() && self.sent == answer.body.len()
-    }
-}
-
-/// Two chunks, so that whoever joins them wrongly is found out.
-fn append_chunked(bytes: &mut Vec<u8>, body: &[u8]) {
-    let (first, second) = body.split_at(body.len() / 2);
-    for part in [first, second].into_iter().filter(|part| !part.is_empty()) {
-        bytes.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
-        bytes.extend_from_slice(part);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes.extend_from_slice(b"0\r\n\r\n");
 }

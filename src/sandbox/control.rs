@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::date::DateLine;
-use super::fault::KINDS;
+use super::fault_grammar::KINDS;
 use super::json::{Json, Object};
 use super::message::{Answer, AnswerLength, Head};
 use super::parameters::Parameters;

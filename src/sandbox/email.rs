@@ -4,7 +4,6 @@
 //! user · 04 missing · 91 to 95 doubtful kinds · 99 service unavailable, to be taken as right. Which
 //! address is which here: a user `unknown` is 03, `trash` 91, `busy` 99.
 
-use super::address::listed;
 use super::answer::{Answered, require};
 use super::data::MAIL_DOMAINS;
 use super::json::Object;
@@ -63,7 +62,7 @@ pub(crate) fn rest_older(parameters: &Parameters) -> Answered {
         .with("SuggestedEmail", opinion.address.as_str())
         .with("InputEmail", typed)
         .with("ActivityCode", activity(&opinion));
-    Ok(listed("Emails", vec![record]))
+    Ok(Object::listed("Emails", vec![record]))
 }
 
 /// `/v1/emailsuggest/`.
@@ -78,7 +77,7 @@ pub(crate) fn rest_suggest(parameters: &Parameters) -> Answered {
         .into_iter()
         .map(|email| Object::new().with("Email", email))
         .collect();
-    Ok(listed("Emails", records))
+    Ok(Object::listed("Emails", records))
 }
 
 /// `/v1/email/lookup`.

@@ -1,11 +1,11 @@
 //! People at an address: identity check, relocation, life style. Everybody whose last name the
 //! sandbox knows lives in every street it knows.
 
-use super::address::search;
 use super::answer::Answered;
 use super::data::{FIRST_NAMES, LAST_NAMES};
 use super::json::Object;
 use super::parameters::Parameters;
+use super::place::search;
 use super::spelling::fold;
 
 /// `/SEARCH/`: in `Check_…`, `E` is equal, `S` similar, `N` not found.

@@ -29,6 +29,13 @@ impl Object {
         self
     }
 
+    /// The RESTful frame: how many, and the list.
+    pub(crate) fn listed(name: &str, list: Vec<Self>) -> Self {
+        Self::new()
+            .with("Found", list.len())
+            .with(name, Json::from(list))
+    }
+
     /// `{"1":…,"2":…}`: how the classic answers number their records.
     pub(crate) fn numbered(prefix: &str, records: impl IntoIterator<Item = Self>) -> Self {
         records

@@ -27,6 +27,7 @@
 
 mod address;
 mod address_check;
+mod address_rest;
 mod answer;
 mod certificate;
 mod company;
@@ -37,8 +38,10 @@ mod counters;
 mod credential;
 mod data;
 mod date;
+mod delivery;
 mod email;
-pub mod fault;
+mod fault;
+pub mod fault_grammar;
 mod household;
 mod inspect;
 mod journal;
@@ -48,6 +51,7 @@ mod mobile;
 mod name;
 mod parameters;
 mod phone;
+mod place;
 mod random;
 mod refusal;
 mod route;
@@ -70,7 +74,8 @@ use tokio::sync::{broadcast, oneshot};
 pub use certificate::CertificateError;
 pub use counters::{Counters, Violation};
 pub use credential::{Carrier, Kind as CredentialKind, Presented};
-pub use fault::{FaultError, SetFault};
+pub use fault::SetFault;
+pub use fault_grammar::FaultError;
 pub use journal::Entry;
 pub use message::Version;
 pub use route::Family;
@@ -222,7 +227,7 @@ impl Sandbox {
         self.running.state.tally.reset();
     }
 
-    /// Sets a fault, in the grammar of [`fault`]; answers the number to clear it by.
+    /// Sets a fault, in the grammar of [`fault_grammar`]; answers the number to clear it by.
     ///
     /// # Errors
     /// When the text cannot be read; the sentence says what exists.

@@ -1,6 +1,5 @@
 //! Phone numbers: formatted, classified, attributed to an operator by their prefix.
 
-use super::address::listed;
 use super::answer::{Answered, require};
 use super::json::{Json, Object};
 use super::parameters::Parameters;
@@ -57,7 +56,7 @@ pub(crate) fn rest_older(parameters: &Parameters) -> Answered {
         parameters.text("Format"),
         " ",
     );
-    Ok(listed("Phones", vec![record]))
+    Ok(Object::listed("Phones", vec![record]))
 }
 
 /// `/v1/phone/lookup`; the shape of its answer is inferred from the older path.
@@ -72,7 +71,7 @@ pub(crate) fn rest(parameters: &Parameters) -> Answered {
     } else {
         record
     };
-    Ok(listed("Phones", vec![record]))
+    Ok(Object::listed("Phones", vec![record]))
 }
 
 fn rest_record(number: &Number, typed: &str, format: &str, separator: &str) -> Object {

@@ -22,7 +22,7 @@ pub struct Settings {
     pub granted: Vec<Scope>,
     /// The switches at start, the life of tokens among them.
     pub switches: Switches,
-    /// Faults at start, in the grammar of `sandbox::fault`.
+    /// Faults at start, in the grammar of `sandbox::fault_grammar`.
     pub faults: Vec<String>,
     /// How many requests the journal remembers.
     pub journal_size: usize,

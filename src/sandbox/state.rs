@@ -8,7 +8,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::broadcast;
 
 use super::counters::{Counters, Tally};
-use super::fault::{FaultError, Faults, Kind, SetFault, Subject};
+use super::fault::{Faults, Kind, SetFault, Subject};
+use super::fault_grammar::FaultError;
 use super::journal::{Entry, Journal, Mask};
 use super::json::Object;
 use super::random::Random;
