@@ -16,12 +16,15 @@ use super::inspect;
 use super::journal::{BODY_KEPT, Entry};
 use super::message::{Answer, AnswerLength, Framing, Head};
 use super::parameters::Parameters;
-use super::route::{self, Route};
+use super::route::{self, Family, Route};
 use super::state::{self, State};
 use super::switches::Switches;
 use super::token::Scope;
 use super::token_endpoint;
 use super::wire::{NextHead, Transport, Wire};
+
+/// How much of a body is looked at for parameters: a licence may come last in a long form.
+const BODY_READ: usize = 1024 * 1024;
 
 /// How a request ended.
 enum Ending {
@@ -88,11 +91,13 @@ impl<Stream: Transport> Connection<Stream> {
             return self.malformed(400).await;
         };
         let route = route::find(head.path());
+        let mut entry = self.entry(&head, route);
 
         if self.state.has_early_answer() {
             let spoiling = self.draw(&head, route, None, true);
             if spoiling.decisive.is_some() {
-                return self.answer_early(head, route, spoiling).await;
+                entry.faults = spoiling.names;
+                return self.answer_early(&head, entry).await;
             }
         }
         if head.values("expect").next().is_some() {
@@ -101,10 +106,11 @@ impl<Stream: Transport> Connection<Stream> {
         }
         let (body, body_length) = match head.framing {
             Framing::Length(0) => (Bytes::new(), 0),
-            framing => match self.wire.body(framing, BODY_KEPT).await {
+            framing => match self.wire.body(framing, BODY_READ).await {
                 Ok(body) => body,
                 Err(error) => {
-                    self.note_incomplete(&head, route);
+                    let sequence = self.state.received(entry);
+                    self.state.ended(sequence, None, true);
                     return Err(error);
                 }
             },
@@ -127,14 +133,19 @@ impl<Stream: Transport> Connection<Stream> {
             (None, _) => Verdict::Admitted,
         };
         let keep_open = head.keeps_alive() && switches.keep_alive;
-        let entry = self.entry(
-            &head,
-            (body, body_length),
-            route,
-            asked,
-            presented,
-            &spoiling,
-        );
+        entry.violations = inspect::violations(&head, route, &presented);
+        for violation in &entry.violations {
+            self.state.tally.violation(*violation);
+        }
+        // Copied when it is cut, so that the journal does not keep the rest alive.
+        entry.body = match body.get(..BODY_KEPT) {
+            Some(first) if body.len() > BODY_KEPT => Bytes::copy_from_slice(first),
+            Some(_) | None => body,
+        };
+        entry.body_length = body_length;
+        entry.credentials = presented;
+        entry.scope = entry.scope.or(asked);
+        entry.faults.clone_from(&spoiling.names);
         drop(switches);
         let sequence = self.state.received(entry);
 
@@ -212,27 +223,16 @@ impl<Stream: Transport> Connection<Stream> {
         credential::presented(head, parameters, route, &bench, arrived)
     }
 
-    fn entry(
-        &self,
-        head: &Head,
-        body: (Bytes, u64),
-        route: Option<Route>,
-        asked: Option<Scope>,
-        credentials: Vec<Presented>,
-        spoiling: &Spoiling,
-    ) -> Entry {
+    /// Counts a request and begins its entry with what its head tells.
+    fn entry(&self, head: &Head, route: Option<Route>) -> Entry {
         let tally = &self.state.tally;
         count(&tally.requests);
         let token_endpoint = route.is_some_and(Route::is_token_endpoint);
         let family = route.filter(|_| !token_endpoint).map(|route| route.family);
         match family {
             Some(family) => tally.family(family),
-            None if !token_endpoint => count(&tally.unknown_paths),
-            None => {}
-        }
-        let violations = inspect::violations(head, route, &credentials);
-        for violation in &violations {
-            tally.violation(*violation);
+            None if token_endpoint => count(&tally.token_endpoint_requests),
+            None => count(&tally.unknown_paths),
         }
         Entry {
             sequence: 0,
@@ -242,37 +242,17 @@ impl<Stream: Transport> Connection<Stream> {
             target: head.target.clone(),
             version: head.version,
             headers: head.headers.clone(),
-            body: body.0,
-            body_length: body.1,
+            body: Bytes::new(),
+            body_length: 0,
             family,
             token_endpoint,
-            credentials,
-            scope: if token_endpoint {
-                asked
-            } else {
-                family.map(|family| family.scope())
-            },
-            violations,
-            faults: spoiling.names.clone(),
+            credentials: Vec::new(),
+            scope: family.map(Family::scope),
+            violations: Vec::new(),
+            faults: Vec::new(),
             status: None,
             abandoned: false,
         }
-    }
-
-    /// Journals a request whose body never came to its end.
-    fn note_incomplete(&self, head: &Head, route: Option<Route>) {
-        let nothing = (Bytes::new(), 0);
-        let entry = self.entry(head, nothing, None, None, Vec::new(), &Spoiling::default());
-        let family = route
-            .filter(|route| !route.is_token_endpoint())
-            .map(|route| route.family);
-        let token_endpoint = route.is_some_and(Route::is_token_endpoint);
-        let sequence = self.state.received(Entry {
-            family,
-            token_endpoint,
-            ..entry
-        });
-        self.state.ended(sequence, None, true);
     }
 
     /// Waits as told, answers or spoils.
@@ -340,13 +320,7 @@ impl<Stream: Transport> Connection<Stream> {
     }
 
     /// Answers before the body is read, then reads the body and goes on.
-    async fn answer_early(
-        &mut self,
-        head: Head,
-        route: Option<Route>,
-        spoiling: Spoiling,
-    ) -> io::Result<Next> {
-        let entry = self.entry(&head, (Bytes::new(), 0), route, None, Vec::new(), &spoiling);
+    async fn answer_early(&mut self, head: &Head, entry: Entry) -> io::Result<Next> {
         let sequence = self.state.received(entry);
         let answer = Answer::text(413, "Content Too Large");
         let length = AnswerLength::Known(answer.body.len());

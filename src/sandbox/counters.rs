@@ -87,6 +87,8 @@ pub struct Counters {
     pub connections: u64,
     /// Requests received, token endpoint and unknown paths included.
     pub requests: u64,
+    /// Requests to a token endpoint, those answered or broken by a fault included.
+    pub token_endpoint_requests: u64,
     /// Requests to a path that does not exist.
     pub unknown_paths: u64,
     /// Requests that asked with `Expect` before sending their body.
@@ -130,7 +132,8 @@ impl Counters {
         self.issued[scope as usize]
     }
 
-    /// Token requests, whatever their outcome. Those a fault answered are not among them.
+    /// Token requests the endpoint itself answered, whatever the outcome; those a fault answered
+    /// are only in `token_endpoint_requests`.
     pub fn token_requests(&self) -> u64 {
         self.outcomes.iter().sum()
     }
@@ -150,6 +153,10 @@ impl Counters {
         let mut list = vec![
             ("connections".to_owned(), self.connections),
             ("requests".to_owned(), self.requests),
+            (
+                "token_endpoint_requests".to_owned(),
+                self.token_endpoint_requests,
+            ),
             ("unknown_paths".to_owned(), self.unknown_paths),
             ("expectations".to_owned(), self.expectations),
             ("abandoned".to_owned(), self.abandoned),
@@ -180,6 +187,7 @@ pub(crate) struct Tally {
     outcomes: [AtomicU64; OUTCOMES.len()],
     pub(crate) connections: AtomicU64,
     pub(crate) requests: AtomicU64,
+    pub(crate) token_endpoint_requests: AtomicU64,
     pub(crate) unknown_paths: AtomicU64,
     pub(crate) expectations: AtomicU64,
     pub(crate) abandoned: AtomicU64,
@@ -225,6 +233,7 @@ impl Tally {
             outcomes: std::array::from_fn(|at| read(&self.outcomes[at])),
             connections: read(&self.connections),
             requests: read(&self.requests),
+            token_endpoint_requests: read(&self.token_endpoint_requests),
             unknown_paths: read(&self.unknown_paths),
             expectations: read(&self.expectations),
             abandoned: read(&self.abandoned),
@@ -243,6 +252,7 @@ impl Tally {
         let single = [
             &self.connections,
             &self.requests,
+            &self.token_endpoint_requests,
             &self.unknown_paths,
             &self.expectations,
             &self.abandoned,

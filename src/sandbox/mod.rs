@@ -66,6 +66,7 @@ mod wire;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -215,6 +216,23 @@ impl Sandbox {
     /// Entries as their requests end, from now on.
     pub fn watch(&self) -> broadcast::Receiver<Entry> {
         self.running.state.watch()
+    }
+
+    /// Waits until `holds`, looking again whenever a request arrives or ends; false when `within`
+    /// is over first. Saves tests from sleeping.
+    pub async fn until(&self, within: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
+        let looking = async {
+            loop {
+                let mut changed = pin!(self.running.state.changed.notified());
+                // Listens before it looks, so that no change falls in between.
+                changed.as_mut().enable();
+                if holds(self) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(within, looking).await.is_ok()
     }
 
     /// A reading of the counters.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use super::counters::{Counters, Tally};
 use super::fault::{Faults, Kind, SetFault, Subject};
@@ -34,6 +34,8 @@ pub(crate) struct State {
     fault_count: AtomicUsize,
     journal: Mutex<Journal>,
     answered: broadcast::Sender<Entry>,
+    /// Told whenever a request arrives or ends.
+    pub(crate) changed: Notify,
     connections: AtomicU64,
 }
 
@@ -60,6 +62,7 @@ impl State {
             faults: Mutex::new(faults),
             journal: Mutex::new(Journal::new(settings.journal_size)),
             answered: broadcast::channel(WATCHED).0,
+            changed: Notify::new(),
             connections: AtomicU64::new(0),
         })
     }
@@ -148,7 +151,9 @@ impl State {
     }
 
     pub(crate) fn received(&self, entry: Entry) -> u64 {
-        locked(&self.journal).push(entry)
+        let sequence = locked(&self.journal).push(entry);
+        self.changed.notify_waiters();
+        sequence
     }
 
     /// Closes an entry and shows it to whoever watches.
@@ -162,6 +167,7 @@ impl State {
             abandoned,
             self.answered.receiver_count() > 0,
         );
+        self.changed.notify_waiters();
         if let Some(entry) = entry {
             // Nobody watches any more: nothing to do.
             let _ = self.answered.send(entry);

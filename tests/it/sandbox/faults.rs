@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use dqe_proxy::sandbox::Sandbox;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -71,23 +72,30 @@ async fn faults_break_the_wire_as_their_names_say() {
 #[tokio::test]
 async fn a_hanging_answer_lasts_until_the_caller_leaves() {
     let sandbox = started().await;
-    let mut entries = sandbox.watch();
-    sandbox.set_fault("hang").unwrap();
+    sandbox.set_fault("any:hang").unwrap();
     let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
     stream
-        .write_all(b"GET /TEL/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        .write_all(b"GET /oauth/access_token/ HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .unwrap();
+    let arrived = |sandbox: &Sandbox| sandbox.journal().len() == 1;
+    assert!(sandbox.until(PATIENCE, arrived).await);
+    assert_eq!(last(&sandbox).status, None);
+    let counters = sandbox.counters();
+    assert_eq!(
+        (counters.token_endpoint_requests, counters.token_requests()),
+        (1, 0)
+    );
     let waited = timeout(Duration::from_millis(200), stream.read(&mut [0_u8; 1])).await;
     assert!(waited.is_err(), "nothing is answered");
     drop(stream);
     assert!(
-        timeout(PATIENCE, entries.recv())
+        sandbox
+            .until(PATIENCE, |sandbox| last(sandbox).abandoned)
             .await
-            .unwrap()
-            .unwrap()
-            .abandoned
     );
+    let never = sandbox.until(Duration::from_millis(10), |_| false).await;
+    assert!(!never);
 }
 
 #[tokio::test]
