@@ -8,11 +8,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use dqe_proxy::sandbox::fault_grammar::KINDS;
 use dqe_proxy::sandbox::{Entry, Sandbox, Settings, StartError, Switches, parse_duration};
 use tokio::sync::broadcast::error::RecvError;
 
 /// Arguments of `dqe-proxy sandbox`.
 #[derive(Debug, Args)]
+#[command(after_help = faults_and_switches())]
 pub(crate) struct SandboxArgs {
     /// Where the fake API and its token endpoint listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8600")]
@@ -177,6 +179,23 @@ fn line(entry: &Entry) -> String {
         let _ = write!(line, " [{fault}]");
     }
     line
+}
+
+/// What can be written after `--fault` and `--switch`.
+fn faults_and_switches() -> String {
+    let mut help = "Faults are written [target:]kind[=value][,option=value…]\n  \
+        targets: token, business, any, path=/TEL/, scope=client_b2b, joined by &\n  \
+        options: times=N, after=N, probability=0.1, retry-after=SECONDS\n  kinds:\n"
+        .to_owned();
+    for (kind, does) in KINDS {
+        // Writing into a string cannot fail.
+        let _ = writeln!(help, "    {kind:<34} {does}");
+    }
+    help.push_str("Switches, as they are when nobody touches them:\n");
+    for (name, value) in Switches::default().list() {
+        let _ = writeln!(help, "    {name}={value}");
+    }
+    help
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -18,7 +18,7 @@ pub(crate) fn send(parameters: &Parameters) -> Answered {
         .with("smsToken", sms_token(&digits)))
 }
 
-/// Checks the pin the user typed.
+/// Checks the pin the user typed. Errors 01 to 05 are documented, which is which is inferred.
 pub(crate) fn verify(parameters: &Parameters) -> Answered {
     require(parameters, &["Phone", "Token", "Pin"])?;
     let digits: String = parameters

@@ -28,7 +28,7 @@ const BODY_READ: usize = 1024 * 1024;
 
 /// How a request ended.
 enum Ending {
-    Answered(u16),
+    Answered,
     /// No status was sent, because a fault said so.
     Spoilt,
     /// The caller closed the connection before it was answered.
@@ -157,9 +157,10 @@ impl<Stream: Transport> Connection<Stream> {
             verdict: &verdict,
             authority: &authority,
         };
-        let outcome = self.finish(received, spoiling, keep_open).await;
+        let outcome = self.finish(sequence, received, spoiling, keep_open).await;
         match &outcome {
-            Ok((_, Ending::Answered(status))) => self.state.ended(sequence, Some(*status), false),
+            // Noted before it was sent.
+            Ok((_, Ending::Answered)) => {}
             Ok((_, Ending::Spoilt)) => self.state.ended(sequence, None, false),
             Ok((_, Ending::Abandoned)) | Err(_) => self.state.ended(sequence, None, true),
         }
@@ -258,6 +259,7 @@ impl<Stream: Transport> Connection<Stream> {
     /// Waits as told, answers or spoils.
     async fn finish(
         &mut self,
+        sequence: u64,
         received: Received<'_>,
         spoiling: Spoiling,
         keep_open: bool,
@@ -315,8 +317,10 @@ impl<Stream: Transport> Connection<Stream> {
         } else if !head_only && !bodiless {
             bytes.extend_from_slice(&answer.body[..delivery.sent]);
         }
+        // Before it is sent, so that whoever has the answer finds it in the journal.
+        self.state.ended(sequence, Some(answer.status), false);
         self.wire.send(&bytes).await?;
-        Ok((delivery.next, Ending::Answered(answer.status)))
+        Ok((delivery.next, Ending::Answered))
     }
 
     /// Answers before the body is read, then reads the body and goes on.
@@ -326,10 +330,8 @@ impl<Stream: Transport> Connection<Stream> {
         let length = AnswerLength::Known(answer.body.len());
         let mut bytes = answer.head(self.date.now(), length, false);
         bytes.extend_from_slice(&answer.body);
-        let sent = self.wire.send(&bytes).await;
-        self.state
-            .ended(sequence, sent.is_ok().then_some(413), sent.is_err());
-        sent?;
+        self.state.ended(sequence, Some(answer.status), false);
+        self.wire.send(&bytes).await?;
         self.wire.body(head.framing, 0).await?;
         Ok(if head.keeps_alive() {
             Next::KeepOpen

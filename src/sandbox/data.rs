@@ -233,11 +233,12 @@ const fn company(
     }
 }
 
-/// Every company known, all invented; the numbers pass the usual check digits' length only.
+/// Every company known, all invented: their numbers fail the check digit, so that they are
+/// nobody's.
 pub(crate) const COMPANIES: &[Company] = &[
     company(
         "BOULANGERIE DES PYRENEES",
-        "90000000100011",
+        "00000000100011",
         "12 RUE DES PYRENEES",
         "75020",
         "PARIS",
@@ -245,7 +246,7 @@ pub(crate) const COMPANIES: &[Company] = &[
     ),
     company(
         "LIBRAIRIE GAMBETTA",
-        "90000000200019",
+        "00000000200019",
         "40 AVENUE GAMBETTA",
         "75020",
         "PARIS",
@@ -253,7 +254,7 @@ pub(crate) const COMPANIES: &[Company] = &[
     ),
     company(
         "ATELIER RIVOLI",
-        "90000000300017",
+        "00000000300017",
         "18 RUE DE RIVOLI",
         "75001",
         "PARIS",
@@ -261,7 +262,7 @@ pub(crate) const COMPANIES: &[Company] = &[
     ),
     company(
         "ATELIER LAFAYETTE",
-        "90000000400015",
+        "00000000400015",
         "77 COURS LAFAYETTE",
         "69003",
         "LYON",
@@ -269,7 +270,7 @@ pub(crate) const COMPANIES: &[Company] = &[
     ),
     company(
         "TRANSPORTS DU BUGEY",
-        "90000000500012",
+        "00000000500012",
         "3 AVENUE GENERAL SARRAIL",
         "01500",
         "AMBERIEU EN BUGEY",
@@ -277,7 +278,7 @@ pub(crate) const COMPANIES: &[Company] = &[
     ),
     company(
         "PHARMACIE NATIONALE",
-        "90000000600010",
+        "00000000600010",
         "101 RUE NATIONALE",
         "59000",
         "LILLE",
@@ -285,7 +286,7 @@ pub(crate) const COMPANIES: &[Company] = &[
     ),
     company(
         "MENUISERIE CREBILLON",
-        "90000000700018",
+        "00000000700018",
         "7 RUE CREBILLON",
         "44000",
         "NANTES",
@@ -293,7 +294,7 @@ pub(crate) const COMPANIES: &[Company] = &[
     ),
     company(
         "SAVONNERIE CANEBIERE",
-        "90000000800016",
+        "00000000800016",
         "55 LA CANEBIERE",
         "13001",
         "MARSEILLE",

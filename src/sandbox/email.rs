@@ -1,8 +1,9 @@
 //! E-mail addresses: verdicts, corrections, suggestions.
 //!
-//! `IdError`, as far as the documentation tells: 00 right · 01 syntax · 02 domain · 03 unknown
-//! user · 04 missing · 91 to 95 doubtful kinds · 99 service unavailable, to be taken as right. Which
-//! address is which here: a user `unknown` is 03, `trash` 91, `busy` 99.
+//! `IdError`: documented are the codes 00 to 04, 91 to 95 and 99, the meaning of 04 (missing) and
+//! of 99 (service unavailable, to be taken as right). Inferred: 00 right · 01 syntax · 02 domain ·
+//! 03 unknown user · 91 doubtful. Which address is which is made up: a user `unknown` is 03,
+//! `trash` 91, `busy` 99.
 
 use super::answer::{Answered, require};
 use super::data::MAIL_DOMAINS;

@@ -1,4 +1,5 @@
-//! People at an address: identity check, relocation, life style. Everybody whose last name the
+//! People at an address: identity check, relocation, life style. Requests and answers are known
+//! from client code only. Everybody whose last name the
 //! sandbox knows lives in every street it knows.
 
 use super::answer::Answered;

@@ -46,7 +46,7 @@ fn suggested<'data>(
     Object::new().with("suggest", Json::List(list))
 }
 
-/// Format 0: upper case · 1: capitals at the beginning of words · 2: lower case.
+/// Inferred. Format 0: upper case · 1: capitals at the beginning of words · 2: lower case.
 fn written(name: &str, format: &str) -> String {
     match format.trim() {
         "1" => {

@@ -1,4 +1,5 @@
-//! Phone numbers: formatted, classified, attributed to an operator by their prefix.
+//! Phone numbers: formatted, classified, attributed to an operator by their prefix. The members
+//! of the answers are documented; most of their values are plausible inventions.
 
 use super::answer::{Answered, require};
 use super::json::{Json, Object};
@@ -151,8 +152,8 @@ fn understand(typed: &str, country: &str) -> Number {
     }
 }
 
-/// Format 0: as dialled · 1: pairs with a separator · 2: `+33…` · 3: `0033…` · the others of the
-/// documented 0 to 9 look like 0 here.
+/// The formats 0 to 9 are documented, not what each looks like. Here 0 is as dialled, 1 in pairs
+/// with a separator, 2 `+33…`, 3 `0033…`, and the others look like 0.
 fn formatted(national: &str, format: &str, separator: &str) -> String {
     let separator = if matches!(separator, "-" | ".") {
         separator

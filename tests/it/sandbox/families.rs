@@ -79,7 +79,7 @@ async fn every_family_answers_in_its_documented_shape() {
             r#"{"DATA1":{"SEARCH_REF":"_2","CompanyName":"LIBRAIRIE GAMBETTA""#,
         ),
         (
-            "/SIRETINFO/?Siret=90000000200019&Country=FRA",
+            "/SIRETINFO/?Siret=00000000200019&Country=FRA",
             r#"{"DATA1":{"DQE_status":"FOUND""#,
         ),
         (
@@ -148,7 +148,7 @@ async fn every_family_answers_in_its_documented_shape() {
             r#"{"Found":1,"Companies":[{"SearchRef":"_6""#,
         ),
         (
-            "/v1/checkname/?CompanyNumber=900000006&Country=FRA",
+            "/v1/checkname/?CompanyNumber=000000006&Country=FRA",
             r#"{"Found":1,"#,
         ),
         ("/v1/b2b/get-info?SearchRef=_6", r#"{"Found":1,"#),

@@ -143,3 +143,46 @@ async fn dropping_the_last_handle_stops_it() {
     let ended = timeout(PATIENCE, open.read(&mut [0_u8; 1])).await.unwrap();
     assert!(!matches!(ended, Ok(read) if read > 0));
 }
+
+#[tokio::test]
+async fn many_connections_from_other_threads_lose_no_request() {
+    let sandbox = started().await;
+    let header = bearer(&sandbox, "client_phone").await;
+    let one = format!("GET /TEL/?Tel=0612345678 HTTP/1.1\r\nHost: a\r\n{header}\r\n");
+    let end = "GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let requests = one.repeat(49) + end;
+    let callers = (0..4).map(|_| {
+        let (sandbox, requests) = (sandbox.clone(), requests.clone());
+        tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let first = raw(sandbox.address(), requests.as_bytes());
+                let second = raw(sandbox.address(), requests.as_bytes());
+                let (first, second) = tokio::join!(first, second);
+                // Orders are carried out from whatever runtime they are given.
+                sandbox.resume_listening().await.unwrap();
+                first.text + &second.text
+            })
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        let text = caller.await.unwrap();
+        assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count(), 98);
+    }
+    let counters = sandbox.counters();
+    assert_eq!(
+        (counters.requests, counters.violations(), counters.panics),
+        (401, 0, 0)
+    );
+    let journal = sandbox.journal();
+    assert!(
+        journal
+            .iter()
+            .zip(1..)
+            .all(|(entry, number)| entry.sequence == number)
+    );
+    assert!(journal.iter().all(|entry| entry.status.is_some()));
+}
