@@ -2,15 +2,12 @@
 //! one thread writes. The record has no room for a query, a header or a body:
 //! personal data cannot get in.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use serde::{Serialize, Serializer};
+use std::time::{Duration, SystemTime};
 
 use super::Format;
-use super::escape::{Escaped, push_json_line};
+use super::access_line::Lines;
 use super::writer::{HandOver, Writer};
 
 /// A worker's buffer is handed over when it holds this many bytes.
@@ -81,11 +78,9 @@ impl AccessLog {
     pub fn for_worker(&self) -> WorkerLog {
         WorkerLog {
             hand_over: self.writer.hand_over(),
-            is_text: self.is_text,
+            lines: Lines::new(self.is_text),
             buffer: Vec::new(),
-            scratch: Vec::new(),
             records: 0,
-            clock: Stamp::default(),
         }
     }
 
@@ -107,11 +102,9 @@ impl AccessLog {
 /// One worker's part of the access log. Flushed when dropped.
 pub struct WorkerLog {
     hand_over: HandOver,
-    is_text: bool,
+    lines: Lines,
     buffer: Vec<u8>,
-    scratch: Vec<u8>,
     records: u64,
-    clock: Stamp,
 }
 
 impl WorkerLog {
@@ -120,16 +113,7 @@ impl WorkerLog {
         if self.buffer.capacity() == 0 {
             self.buffer.reserve_exact(FULL + LAST_RECORD);
         }
-        let time = self.clock.at(record.time);
-        self.scratch.clear();
-        if self.is_text {
-            write_text(&mut self.buffer, time, record);
-        } else {
-            // Strings and numbers always serialise, and a Vec takes them all.
-            let _ = serde_json::to_writer(&mut self.scratch, &Line::new(time, record));
-            push_json_line(&mut self.buffer, &self.scratch);
-        }
-        self.buffer.push(b'\n');
+        self.lines.push(&mut self.buffer, record);
         self.records += 1;
         if self.buffer.len() >= FULL {
             self.flush();
@@ -153,122 +137,107 @@ impl Drop for WorkerLog {
     }
 }
 
-/// A line as JSON.
-#[derive(Serialize)]
-struct Line<'a> {
-    time: &'a str,
-    request_id: &'a str,
-    caller: IpAddr,
-    method: &'a str,
-    route: &'a str,
-    scope: &'a str,
-    status: u16,
-    code: &'a str,
-    request_bytes: u64,
-    response_bytes: u64,
-    #[serde(serialize_with = "millis")]
-    token_wait_ms: Duration,
-    #[serde(serialize_with = "millis")]
-    connect_ms: Duration,
-    #[serde(serialize_with = "millis")]
-    first_byte_ms: Duration,
-    #[serde(serialize_with = "millis")]
-    total_ms: Duration,
-    attempts: u8,
-    http_version: &'a str,
-}
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
 
-impl<'a> Line<'a> {
-    fn new(time: &'a str, record: &AccessRecord<'a>) -> Self {
-        Self {
-            time,
-            request_id: record.request_id,
-            caller: record.caller,
-            method: record.method,
-            route: record.route,
-            scope: record.scope,
-            status: record.status,
-            code: record.code,
-            request_bytes: record.request_bytes,
-            response_bytes: record.response_bytes,
-            token_wait_ms: record.token_wait,
-            connect_ms: record.connect,
-            first_byte_ms: record.first_byte,
-            total_ms: record.total,
-            attempts: record.attempts,
-            http_version: record.http_version,
+    use super::super::testing::{Memory, stalled};
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn record(number: u64) -> AccessRecord<'static> {
+        AccessRecord {
+            time: SystemTime::now(),
+            request_id: "5f0c2a91d4e8b7365f0c2a91d4e8b736",
+            caller: IpAddr::from([10, 1, 2, 3]),
+            method: "GET",
+            route: "/RNVP",
+            scope: "client_address",
+            status: 200,
+            code: "ok",
+            request_bytes: number,
+            response_bytes: 512,
+            token_wait: Duration::ZERO,
+            connect: Duration::ZERO,
+            first_byte: Duration::from_micros(11_023),
+            total: Duration::from_micros(12_345),
+            attempts: 1,
+            http_version: "HTTP/1.1",
         }
     }
-}
 
-/// Milliseconds with at most three decimals.
-fn in_millis(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
-}
+    fn numbers(log: &str) -> Vec<u64> {
+        log.lines()
+            .map(|line| {
+                let value: serde_json::Value = serde_json::from_str(line).unwrap();
+                value["request_bytes"].as_u64().unwrap()
+            })
+            .collect()
+    }
 
-fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(in_millis(*duration))
-}
-
-/// Writes a line for people: what they look for first stands first, in columns.
-fn write_text(out: &mut Vec<u8>, time: &str, record: &AccessRecord<'_>) {
-    let mut line = String::with_capacity(256);
-    // Writing to a String cannot fail.
-    let _ = write!(
-        Escaped(&mut line),
-        "{time} {:>3} {:<7} {:<28} {:>9.3} ms  {:<15} {:<20} {:<15} \
-         in={} out={} token={:.3} connect={:.3} first={:.3} attempts={} {} {}",
-        record.status,
-        or_dash(record.method),
-        or_dash(record.route),
-        in_millis(record.total),
-        or_dash(record.code),
-        record.caller,
-        or_dash(record.scope),
-        record.request_bytes,
-        record.response_bytes,
-        in_millis(record.token_wait),
-        in_millis(record.connect),
-        in_millis(record.first_byte),
-        record.attempts,
-        or_dash(record.http_version),
-        or_dash(record.request_id),
-    );
-    out.extend_from_slice(line.as_bytes());
-}
-
-fn or_dash(text: &str) -> &str {
-    if text.is_empty() { "-" } else { text }
-}
-
-/// A time as RFC 3339 text. Formatting a date takes longer than all the rest
-/// of a line, so the text of the last second is kept.
-#[derive(Default)]
-struct Stamp {
-    second: Option<u64>,
-    /// `2026-11-24T02:32:01.123Z`
-    text: String,
-}
-
-impl Stamp {
-    fn at(&mut self, time: SystemTime) -> &str {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        if self.second != Some(since.as_secs()) {
-            let whole = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-            let second = jiff::Timestamp::from_second(whole).unwrap_or(jiff::Timestamp::MAX);
-            self.text = format!("{second:.0}");
-            self.text.truncate("2026-11-24T02:32:01".len());
-            self.second = Some(since.as_secs());
+    #[test]
+    fn every_record_of_every_worker_becomes_one_line() {
+        let memory = Memory::default();
+        let log = AccessLog::start(Format::Json, Box::new(memory.clone())).unwrap();
+        let workers: Vec<_> = (0..4)
+            .map(|worker| {
+                let mut mine = log.for_worker();
+                std::thread::spawn(move || {
+                    for number in 0..500 {
+                        mine.record(&record(worker * 1000 + number));
+                    }
+                })
+            })
+            .collect();
+        for worker in workers {
+            worker.join().unwrap();
         }
-        self.text.truncate("2026-11-24T02:32:01".len());
-        let millis = since.subsec_millis();
-        // Three digits by hand: the formatting machinery costs more.
-        self.text.push('.');
-        for divisor in [100, 10, 1] {
-            let digit = u8::try_from(millis / divisor % 10).unwrap_or_default();
-            self.text.push(char::from(b'0' + digit));
+        assert!(log.finish(SOON));
+        let mut found = numbers(&memory.text());
+        found.sort_unstable();
+        let expected: Vec<u64> = (0..4)
+            .flat_map(|worker| (0..500).map(move |number| worker * 1000 + number))
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(log.dropped(), 0);
+    }
+
+    #[test]
+    fn few_records_show_up_at_the_next_flush() {
+        let memory = Memory::default();
+        let log = AccessLog::start(Format::Json, Box::new(memory.clone())).unwrap();
+        let mut mine = log.for_worker();
+        mine.flush();
+        mine.record(&record(7));
+        assert_eq!(memory.text(), "");
+        mine.flush();
+        assert!(log.finish(SOON));
+        assert_eq!(numbers(&memory.text()), [7]);
+    }
+
+    #[test]
+    fn a_stalled_reader_costs_records_and_no_time() {
+        let (release, memory, sink) = stalled();
+        let log = AccessLog::start(Format::Json, Box::new(sink)).unwrap();
+        let mut mine = log.for_worker();
+        let records = 20_000;
+        let start = Instant::now();
+        for number in 0..records {
+            mine.record(&record(number));
         }
-        self.text.push('Z');
-        &self.text
+        mine.flush();
+        assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+        let dropped = log.dropped();
+        assert!(dropped > 0 && dropped < records, "{dropped}");
+
+        let start = Instant::now();
+        assert!(!log.finish(Duration::from_millis(50)));
+        assert!(start.elapsed() < SOON, "an end has a deadline");
+
+        drop(release);
+        assert!(log.finish(SOON));
+        let written = numbers(&memory.text()).len();
+        assert_eq!(u64::try_from(written).unwrap() + dropped, records);
     }
 }

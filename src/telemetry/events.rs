@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::Settings;
-use super::escape::{Escaped, push_json_line};
+use super::escape::{Escaped, escape_json};
 use super::writer::{HandOver, Writer};
 
 /// Targets begin with the path of the module that logs.
@@ -120,11 +120,9 @@ impl MakeWriter<'_> for Lines {
 impl Write for Lines {
     /// Called once per event, with the whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut bytes = Vec::with_capacity(line.len());
+        let mut bytes = line.to_vec();
         if self.is_json {
-            push_json_line(&mut bytes, line);
-        } else {
-            bytes.extend_from_slice(line);
+            escape_json(&mut bytes, 0);
         }
         self.lines.offer(bytes, 1);
         Ok(line.len())
@@ -132,5 +130,101 @@ impl Write for Lines {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Memory, stalled};
+    use super::super::{Format, Settings};
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn logged(is_text: bool, level: Level, act: impl FnOnce()) -> String {
+        let memory = Memory::default();
+        let writer = Writer::start("test", 100, Box::new(memory.clone())).unwrap();
+        let dispatch = dispatch(level, is_text, false, writer.hand_over());
+        tracing::dispatcher::with_default(&dispatch, act);
+        assert!(writer.finish(SOON));
+        memory.text()
+    }
+
+    #[test]
+    fn only_this_crate_is_heard_and_only_at_its_level() {
+        let text = logged(true, Level::DEBUG, || {
+            tracing::debug!("ours");
+            tracing::trace!("too detailed");
+            for _ in 0..2 {
+                tracing::error!(target: "hyper::proto", "theirs");
+                tracing::error!(target: "rustls", "theirs");
+            }
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains(" DEBUG dqe_proxy::telemetry::events::tests: ours"));
+    }
+
+    #[test]
+    fn json_lines_are_flat_and_dated() {
+        let text = logged(false, Level::INFO, || {
+            tracing::info!(scope = "client_email", life_seconds = 300, "token renewed");
+        });
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["level"], "INFO");
+        assert_eq!(value["message"], "token renewed");
+        assert_eq!(value["scope"], "client_email");
+        assert_eq!(value["life_seconds"], 300);
+        let time = value["timestamp"].as_str().unwrap();
+        assert_eq!(time.len(), "2026-11-24T02:32:01.123Z".len(), "{time}");
+        time.parse::<jiff::Timestamp>().unwrap();
+    }
+
+    #[test]
+    fn no_text_starts_a_line_or_steers_the_terminal() {
+        let evil = "a\nb\u{1b}[31m\u{9b}2J\u{7f}";
+        let act = || tracing::info!(plain = evil, shown = %evil, debug = ?evil, "said {evil}");
+        for is_text in [true, false] {
+            let text = logged(is_text, Level::INFO, act);
+            let line = text.strip_suffix('\n').unwrap();
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+            if !is_text {
+                let value: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert_eq!(value["shown"], evil);
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_that_stalls_stops_nobody() {
+        let (release, _, sink) = stalled();
+        let writer = Writer::start("test", 10, Box::new(sink)).unwrap();
+        let dispatch = dispatch(Level::INFO, true, false, writer.hand_over());
+        tracing::dispatcher::with_default(&dispatch, || {
+            for number in 0..100 {
+                tracing::info!(number, "goes on");
+            }
+        });
+        assert!(
+            (89..=90).contains(&writer.dropped()),
+            "{}",
+            writer.dropped()
+        );
+        assert!(!writer.finish(Duration::from_millis(20)));
+        drop(release);
+        assert!(writer.finish(SOON));
+    }
+
+    #[test]
+    fn starting_twice_is_no_error() {
+        let settings = Settings {
+            level: Level::ERROR,
+            format: Format::Auto,
+            access: false,
+        };
+        let first = init(&settings).unwrap();
+        let second = init(&settings).unwrap();
+        drop(first);
+        drop(second);
+        tracing::error!("said by a test, after the log has ended");
     }
 }

@@ -3,9 +3,12 @@
 //! so that a reader which has stopped reading stalls nobody else: what does
 //! not fit is dropped and counted. Counters are in `metrics`, not here.
 
+mod access_line;
 mod access_log;
 mod escape;
 mod events;
+#[cfg(test)]
+mod testing;
 mod writer;
 
 pub use access_log::{AccessLog, AccessRecord, WorkerLog};

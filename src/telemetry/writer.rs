@@ -138,3 +138,66 @@ impl Sink {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Memory, Scripted};
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn written(script: Vec<Result<usize, ErrorKind>>, lines: &[&str]) -> (String, u64) {
+        let memory = Memory::default();
+        let sink = Scripted {
+            script,
+            memory: memory.clone(),
+        };
+        let writer = Writer::start("test", lines.len(), Box::new(sink)).unwrap();
+        for line in lines {
+            writer.hand_over().offer(line.as_bytes().to_vec(), 1);
+        }
+        assert!(writer.finish(SOON));
+        (memory.text(), writer.dropped())
+    }
+
+    #[test]
+    fn an_interrupted_or_busy_sink_loses_nothing() {
+        let script = vec![
+            Ok(1),
+            Err(ErrorKind::Interrupted),
+            Ok(1),
+            Err(ErrorKind::WouldBlock),
+        ];
+        assert_eq!(
+            written(script, &["one\n", "two\n"]),
+            ("one\ntwo\n".to_owned(), 0)
+        );
+    }
+
+    #[test]
+    fn a_line_cut_by_a_failure_does_not_swallow_the_next() {
+        let script = vec![Ok(2), Err(ErrorKind::StorageFull)];
+        assert_eq!(
+            written(script, &["one\n", "two\n"]),
+            ("on\ntwo\n".to_owned(), 1)
+        );
+    }
+
+    #[test]
+    fn a_closed_sink_is_counted_and_asked_again() {
+        let script = vec![Err(ErrorKind::BrokenPipe), Ok(0)];
+        assert_eq!(
+            written(script, &["one\n", "two\n", "three\n"]),
+            ("three\n".to_owned(), 2)
+        );
+    }
+
+    #[test]
+    fn what_comes_after_the_end_is_counted() {
+        let writer = Writer::start("test", 1, Box::new(Memory::default())).unwrap();
+        assert!(writer.finish(SOON));
+        writer.hand_over().offer(b"late\n".to_vec(), 3);
+        assert_eq!(writer.dropped(), 3);
+        assert!(writer.finish(SOON), "a second end is no error");
+    }
+}
