@@ -2,6 +2,7 @@
 //! the dialect of its token endpoint. Pure code, no sockets, no clock.
 
 pub mod catalogue;
+pub mod dialect;
 pub mod licence;
 mod scope;
 

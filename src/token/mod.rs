@@ -1,6 +1,33 @@
 //! The token path: one cell per scope, renewed in the background, read
 //! wait-free.
 
+mod access_token;
+mod attempt;
+mod cell;
+mod credential;
+mod endpoint;
+mod engine;
+mod error;
+mod fetch;
+mod moment;
+mod renewer;
+mod schedule;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod stories;
+mod timing;
+mod view;
+
+pub use access_token::AccessToken;
+pub use cell::Cell;
+pub use endpoint::Client;
+pub use engine::Engine;
+pub use error::{EngineError, Reason, Unavailable};
+pub use fetch::{FetchError, Fetched, fetch_once};
+pub use moment::Moment;
+pub use view::{CellView, Event, State, What};
+
 use std::time::Duration;
 
 use crate::dqe::Scope;

@@ -1,0 +1,423 @@
+//! One scope's token as its readers see it. Readers never wait for the token
+//! endpoint while there is a usable token, and take no lock then.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::access_token::AccessToken;
+use super::endpoint::{Failure, Success};
+use super::error::{Reason, Unavailable};
+use super::moment::Moment;
+use super::schedule::{Granted, Plan, Rejection, Schedule};
+use super::view::{CellView, History, State, What};
+use crate::dqe::Scope;
+
+/// One scope's token: read by every request, written by its renewal task.
+#[derive(Debug)]
+pub struct Cell {
+    scope: Scope,
+    /// The door for readers. Written only while `ledger` is locked.
+    token: ArcSwapOption<AccessToken>,
+    refused: AtomicBool,
+    ledger: Mutex<Ledger>,
+    /// Counts what may interest a waiting caller.
+    progress: watch::Sender<u64>,
+    /// Wakes the renewal task.
+    nudge: Notify,
+    history: Arc<Mutex<History>>,
+    calls: AtomicU64,
+    waits: AtomicU64,
+    waited_micros: AtomicU64,
+}
+
+/// What is behind the lock. Held for a few instructions, never across an
+/// await, and never by a request that has a usable token.
+#[derive(Debug, Default)]
+struct Ledger {
+    schedule: Schedule,
+    /// The newest token, usable or not, to know a repeated one by.
+    newest: Option<Arc<AccessToken>>,
+    granted: u64,
+    failed: [u64; Reason::FAILURES.len()],
+    forced: u64,
+    same_token: u64,
+    restarts: u64,
+}
+
+impl Cell {
+    pub(super) fn new(scope: Scope, history: Arc<Mutex<History>>) -> Self {
+        Self {
+            scope,
+            token: ArcSwapOption::empty(),
+            refused: AtomicBool::new(false),
+            ledger: Mutex::default(),
+            progress: watch::Sender::new(0),
+            nudge: Notify::new(),
+            history,
+            calls: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+            waited_micros: AtomicU64::new(0),
+        }
+    }
+
+    /// Whose token.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// The token to send now, if there is a usable one. Wait-free: no lock, no
+    /// allocation.
+    #[must_use]
+    pub fn current(&self, now: &Moment) -> Option<Arc<AccessToken>> {
+        let token = self.token.load();
+        let token = token.as_ref()?;
+        token.is_usable(now).then(|| Arc::clone(token))
+    }
+
+    /// A usable token, for a caller that found none. It is held for at most
+    /// `limit`, and only while the first attempt since the token was lost has
+    /// not ended (cold start, a rejected token, the end of a repeated one);
+    /// otherwise the answer comes at once.
+    pub async fn wait(&self, limit: Duration) -> Option<Arc<AccessToken>> {
+        if let Some(token) = self.current(&Moment::now()) {
+            return Some(token);
+        }
+        let mut progress = self.progress.subscribe();
+        if !self.ledger().schedule.is_worth_waiting() {
+            return self.current(&Moment::now());
+        }
+        // After a suspend the renewal task may not have looked at the clock yet.
+        self.nudge.notify_one();
+        let _waited = Waited::new(self);
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(token) = self.current(&Moment::now()) {
+                return Some(token);
+            }
+            if !self.ledger().schedule.is_worth_waiting() {
+                return self.current(&Moment::now());
+            }
+            let is_late = tokio::time::timeout_at(deadline, progress.changed())
+                .await
+                .is_err();
+            if is_late {
+                return self.current(&Moment::now());
+            }
+        }
+    }
+
+    /// A server rejected the token `rejected_generation`. Invalidates it if it
+    /// is still current and forces one renewal, which all who were rejected
+    /// with it join. Returns a usable token of a newer generation within
+    /// `limit`, or `None`: not in time, refused, the server repeats the token,
+    /// or the last forced renewal is too recent (then nothing is invalidated).
+    pub async fn renewed_after(
+        &self,
+        rejected_generation: u64,
+        limit: Duration,
+    ) -> Option<Arc<AccessToken>> {
+        if let Some(newer) = self.newer_than(rejected_generation) {
+            return Some(newer);
+        }
+        let mut progress = self.progress.subscribe();
+        if self.reject(rejected_generation) == Rejection::TooSoon {
+            return None;
+        }
+        let _waited = Waited::new(self);
+        let deadline = Instant::now() + limit;
+        loop {
+            // In this order: the newer token is there before its renewal is over.
+            let is_renewing = self
+                .ledger()
+                .schedule
+                .is_renewing_after(rejected_generation);
+            if let Some(newer) = self.newer_than(rejected_generation) {
+                return Some(newer);
+            }
+            if !is_renewing {
+                return None;
+            }
+            let is_late = tokio::time::timeout_at(deadline, progress.changed())
+                .await
+                .is_err();
+            if is_late {
+                return self.newer_than(rejected_generation);
+            }
+        }
+    }
+
+    /// Answers look as if the token `generation` were dead, without proof:
+    /// asks for one renewal in the background, at most once a minute (a fifth
+    /// of a life, when that is shorter); the token stays in use. False when it
+    /// is too soon or not the newest token.
+    pub fn suspect(&self, generation: u64) -> bool {
+        let mut ledger = self.ledger();
+        let is_due = ledger.schedule.suspect(generation, &Moment::now());
+        if is_due {
+            ledger.forced += 1;
+            drop(ledger);
+            self.nudge.notify_one();
+        }
+        is_due
+    }
+
+    /// Whether the scope is not granted to this licence, so that a route falls
+    /// back to another scope. Worth asking only when there is no usable token.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Why there is no usable token, and when to ask again.
+    #[must_use]
+    pub fn unavailable(&self) -> Unavailable {
+        let (reason, wait) = self.ledger().schedule.trouble(&Moment::now());
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Unavailable {
+            reason,
+            retry_after: Duration::from_secs(seconds.clamp(1, 60)),
+        }
+    }
+
+    /// Counts a restart of the renewal task after a panic.
+    pub fn note_restart(&self) {
+        self.ledger().restarts += 1;
+        self.note(What::Restarted);
+    }
+
+    /// A snapshot for operators.
+    #[must_use]
+    pub fn view(&self) -> CellView {
+        let now = Moment::now();
+        let current = self.current(&now);
+        let ledger = self.ledger();
+        let failed = Reason::FAILURES.into_iter().zip(ledger.failed);
+        CellView {
+            scope: self.scope,
+            state: self.state_of(current.as_deref(), &ledger, &now),
+            left: current.as_ref().map(|token| token.left(&now)),
+            life: current.as_ref().map(|token| token.life()),
+            generation: ledger.schedule.generation(),
+            renewals_granted: ledger.granted,
+            renewals_failed: failed.filter(|(_, count)| *count > 0).collect(),
+            calls: self.calls.load(Ordering::Relaxed),
+            forced_renewals: ledger.forced,
+            same_token: ledger.same_token,
+            restarts: ledger.restarts,
+            waits: self.waits.load(Ordering::Relaxed),
+            waited: Duration::from_micros(self.waited_micros.load(Ordering::Relaxed)),
+            last_error: ledger.schedule.last_error(),
+        }
+    }
+
+    fn state_of(&self, current: Option<&AccessToken>, ledger: &Ledger, now: &Moment) -> State {
+        match current {
+            Some(token) if token.is_stale(now) => State::Stale,
+            Some(_) => State::Fresh,
+            None if self.is_refused() => State::Refused,
+            None if ledger.newest.is_some() => State::Expired,
+            None => State::Waiting,
+        }
+    }
+
+    fn newer_than(&self, generation: u64) -> Option<Arc<AccessToken>> {
+        self.current(&Moment::now())
+            .filter(|token| token.generation() > generation)
+    }
+
+    fn reject(&self, generation: u64) -> Rejection {
+        let mut ledger = self.ledger();
+        let verdict = ledger.schedule.reject(generation, &Moment::now());
+        match verdict {
+            Rejection::Forced => {
+                ledger.forced += 1;
+                self.token.store(None);
+                self.note(What::Rejected { generation });
+                self.nudge.notify_one();
+            }
+            Rejection::Joined => self.token.store(None),
+            Rejection::Outdated | Rejection::TooSoon => {}
+        }
+        verdict
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // A panic elsewhere leaves counters at worst one short.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, what: What) {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.push(Some(self.scope), what);
+    }
+}
+
+/// What the renewal task does with its cell.
+impl Cell {
+    /// The renewal task begins, perhaps after one that ended in mid-attempt.
+    pub(super) fn taken_over(&self) {
+        self.ledger().schedule.interrupted();
+    }
+
+    /// How the token fares, looked at by the clock; puts a token whose wall
+    /// clock was set back onto it again.
+    pub(super) fn look(&self, now: &Moment) -> State {
+        let mut ledger = self.ledger();
+        if let Some(term) = ledger.schedule.anchor_again(now) {
+            self.publish_again(&mut ledger, term);
+        }
+        let current = self.current(now);
+        self.state_of(current.as_deref(), &ledger, now)
+    }
+
+    /// Time until the next attempt is due.
+    pub(super) fn due_in(&self, now: &Moment) -> Duration {
+        self.ledger().schedule.wait(now)
+    }
+
+    pub(super) fn begin(&self, now: &Moment, probing: bool) -> Plan {
+        self.ledger().schedule.begin(now, probing)
+    }
+
+    /// Counts one call to the token endpoint.
+    pub(super) fn note_call(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Publishes a granted token.
+    pub(super) fn granted(&self, success: Success, now: &Moment, chance: f64) -> Granted {
+        let mut ledger = self.ledger();
+        ledger.schedule.answered_in(success.took);
+        let repeated = ledger
+            .newest
+            .as_ref()
+            .is_some_and(|newest| newest.has_value(&success.header));
+        let decision = ledger
+            .schedule
+            .granted(success.asked, success.life, repeated, now, chance);
+        ledger.same_token += u64::from(repeated);
+        match decision {
+            Granted::Publish { generation, term } => {
+                ledger.granted += 1;
+                let token = Arc::new(AccessToken::new(success.header, generation, term));
+                ledger.newest = Some(Arc::clone(&token));
+                self.token.store(Some(token));
+                let life = term.life;
+                self.note(What::Granted { generation, life });
+            }
+            Granted::Keep { term } => {
+                self.publish_again(&mut ledger, term);
+                self.note(What::Repeated);
+            }
+            Granted::Ended => self.note(What::Repeated),
+        }
+        self.refused.store(false, Ordering::Relaxed);
+        drop(ledger);
+        self.tell();
+        decision
+    }
+
+    fn publish_again(&self, ledger: &mut Ledger, term: super::timing::Term) {
+        let Some(newest) = &ledger.newest else {
+            return;
+        };
+        let token = Arc::new(newest.with_term(term));
+        ledger.newest = Some(Arc::clone(&token));
+        self.token.store(Some(token));
+    }
+
+    /// Takes note of a failed attempt: the reason that counts, the attempts
+    /// that failed in a row, the time to the next one, and the first cool-down
+    /// of the credential, should it be the credential's fault.
+    pub(super) fn failed(&self, failure: &Failure, now: &Moment, chance: f64) -> Failed {
+        let mut ledger = self.ledger();
+        if let Some(took) = failure.took {
+            ledger.schedule.answered_in(took);
+        }
+        let reason = ledger
+            .schedule
+            .failed(failure.reason, failure.retry_after, now, chance);
+        if let Some(index) = reason.index() {
+            ledger.failed[index] += 1;
+        }
+        self.refused
+            .store(ledger.schedule.is_refused(), Ordering::Relaxed);
+        let failed = Failed {
+            reason,
+            attempt: ledger.schedule.failures(),
+            next_try: ledger.schedule.wait(now),
+            first_cool_down: ledger.schedule.first_cool_down(now),
+        };
+        drop(ledger);
+        let next_try = failed.next_try;
+        self.note(What::Failed { reason, next_try });
+        self.tell();
+        failed
+    }
+
+    /// The credential works for another scope, so this one is refused.
+    pub(super) fn refuse(&self) {
+        self.ledger().schedule.refuse();
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Another cell found the credential in trouble.
+    pub(super) fn block(&self, reason: Reason, now: &Moment, wait: Duration) {
+        self.ledger().schedule.block(reason, now, wait);
+        self.tell();
+    }
+
+    /// Something changed that may help.
+    pub(super) fn wake(&self, settings_changed: bool) {
+        let mut ledger = self.ledger();
+        ledger.schedule.wake(settings_changed);
+        self.refused
+            .store(ledger.schedule.is_refused(), Ordering::Relaxed);
+        drop(ledger);
+        self.nudge.notify_one();
+    }
+
+    /// Ends when somebody wants the renewal task to look again.
+    pub(super) async fn nudged(&self) {
+        self.nudge.notified().await;
+    }
+
+    fn tell(&self) {
+        self.progress.send_modify(|steps| *steps += 1);
+    }
+}
+
+/// What follows from a failed attempt.
+pub(super) struct Failed {
+    pub(super) reason: Reason,
+    pub(super) attempt: u32,
+    pub(super) next_try: Duration,
+    pub(super) first_cool_down: Duration,
+}
+
+/// Adds the time a caller waited, also when the caller goes away meanwhile.
+struct Waited<'a> {
+    cell: &'a Cell,
+    since: Instant,
+}
+
+impl<'a> Waited<'a> {
+    fn new(cell: &'a Cell) -> Self {
+        let since = Instant::now();
+        Self { cell, since }
+    }
+}
+
+impl Drop for Waited<'_> {
+    fn drop(&mut self) {
+        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.cell.waits.fetch_add(1, Ordering::Relaxed);
+        self.cell.waited_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+}

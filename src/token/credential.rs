@@ -1,0 +1,220 @@
+//! What the cells of one credential know together. While nothing has been
+//! granted yet, they go one after the other; when the credential itself is
+//! refused, one of them probes for all. Pure.
+
+use std::time::Duration;
+
+use super::error::Reason;
+use super::moment::Moment;
+use super::timing::{LONGEST_ATTEMPT, QUICK_TRIES, doubled};
+
+/// Before the first grant, the next cell follows a silent one after this.
+const STAGGER: Duration = Duration::from_millis(350);
+/// Pause after a probe of a refused credential that got no clear answer.
+const UNCLEAR_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_COOL_DOWN: Duration = Duration::from_secs(15 * 60);
+/// How long another scope's grant proves that a refusal is not the credential's.
+const PROOF_LASTS: Duration = Duration::from_secs(10);
+/// A cell that has not asked for this long is not waiting for its turn.
+const ASK_LASTS: Duration = Duration::from_millis(1500);
+/// Pause of a cell that lets another one go first.
+const YIELD: Duration = Duration::from_millis(10);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing granted with these settings, nothing clear either.
+    Unproven,
+    /// A token has been granted.
+    Proven,
+    /// Refused as a whole.
+    Refused,
+}
+
+/// What a failure means for the other cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing.
+    OwnMatter,
+    /// Only this scope is refused; the credential works.
+    ScopeRefused,
+    /// The credential is in trouble: all wait this long, then one probes.
+    AllWait {
+        /// Why.
+        reason: Reason,
+        /// How long.
+        wait: Duration,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seat {
+    asked: Option<Moment>,
+    /// Number of its latest attempt; 0 before the first.
+    turn: u64,
+    granted: Option<Moment>,
+    /// The latest clear answer was a refusal.
+    refused: bool,
+}
+
+/// The standing of one credential.
+#[derive(Clone, Debug)]
+pub(super) struct Credential {
+    standing: Standing,
+    seats: Vec<Seat>,
+    turns: u64,
+    /// Nobody begins before this much has passed since then.
+    closed: Option<(Moment, Duration)>,
+    /// 500s in a row before anything was granted.
+    fives: usize,
+    /// Refusals of the whole since the last grant.
+    streak: u32,
+}
+
+impl Credential {
+    /// For so many cells.
+    pub(super) fn new(cells: usize) -> Self {
+        Self {
+            standing: Standing::Unproven,
+            seats: vec![Seat::default(); cells],
+            turns: 0,
+            closed: None,
+            fives: 0,
+            streak: 0,
+        }
+    }
+
+    /// Asks for the turn of a cell whose own schedule is due. Zero: go now, and
+    /// the turn is taken; otherwise ask again after that time.
+    pub(super) fn ask(&mut self, cell: usize, now: &Moment) -> Duration {
+        self.seats[cell].asked = Some(*now);
+        if self.standing == Standing::Proven {
+            return Duration::ZERO;
+        }
+        if let Some((since, length)) = self.closed {
+            let wait = length.saturating_sub(now.since(&since));
+            if !wait.is_zero() {
+                return wait;
+            }
+        }
+        let turn = self.seats[cell].turn;
+        let another_is_first = self.seats.iter().any(|seat| {
+            let is_asking = seat.asked.is_some_and(|at| now.since(&at) < ASK_LASTS);
+            is_asking && seat.turn < turn
+        });
+        if another_is_first {
+            return YIELD;
+        }
+        self.turns += 1;
+        let seat = &mut self.seats[cell];
+        seat.turn = self.turns;
+        seat.asked = None;
+        let length = match self.standing {
+            Standing::Unproven | Standing::Proven => STAGGER,
+            // A probe that dies without a trace must not close the gate for good.
+            Standing::Refused => LONGEST_ATTEMPT + Duration::from_secs(1),
+        };
+        self.closed = Some((*now, length));
+        Duration::ZERO
+    }
+
+    /// Whether calls only look if the credential is still refused.
+    pub(super) fn is_probing(&self) -> bool {
+        self.standing == Standing::Refused
+    }
+
+    /// Whether nothing is granted with what is known now.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.standing != Standing::Proven
+    }
+
+    /// A cell has been granted a token. True when that sets the others free.
+    pub(super) fn granted(&mut self, cell: usize, now: &Moment) -> bool {
+        let seat = &mut self.seats[cell];
+        seat.granted = Some(*now);
+        seat.refused = false;
+        let was_held_back = self.standing != Standing::Proven;
+        self.standing = Standing::Proven;
+        self.closed = None;
+        self.fives = 0;
+        self.streak = 0;
+        was_held_back
+    }
+
+    /// A cell's attempt failed. `first_cool_down`: how long the whole waits
+    /// when this is its first refusal.
+    pub(super) fn failed(
+        &mut self,
+        cell: usize,
+        reason: Reason,
+        now: &Moment,
+        first_cool_down: Duration,
+    ) -> Effect {
+        if !reason.is_permanent() {
+            return self.failed_unclearly(reason, now);
+        }
+        self.seats[cell].refused = true;
+        let proof = |seat: &Seat| seat.granted.is_some_and(|at| now.since(&at) < PROOF_LASTS);
+        let mut others = self.seats.iter().enumerate();
+        let is_disproved =
+            others.any(|(index, seat)| index != cell && !seat.refused && proof(seat));
+        let all_refused = self.seats.iter().all(|seat| seat.refused);
+        let concerns_all = reason == Reason::InvalidClient && !is_disproved;
+        if concerns_all || all_refused || self.standing == Standing::Refused {
+            return self.refuse(reason, now, first_cool_down);
+        }
+        match self.standing {
+            Standing::Proven => Effect::ScopeRefused,
+            Standing::Unproven | Standing::Refused => {
+                self.closed = None;
+                Effect::OwnMatter
+            }
+        }
+    }
+
+    fn refuse(&mut self, reason: Reason, now: &Moment, first_cool_down: Duration) -> Effect {
+        self.standing = Standing::Refused;
+        let wait = doubled(first_cool_down, self.streak, LONGEST_COOL_DOWN);
+        self.streak = self.streak.saturating_add(1);
+        self.closed = Some((*now, wait));
+        Effect::AllWait { reason, wait }
+    }
+
+    fn failed_unclearly(&mut self, reason: Reason, now: &Moment) -> Effect {
+        match self.standing {
+            Standing::Proven => Effect::OwnMatter,
+            Standing::Refused => {
+                self.closed = Some((*now, UNCLEAR_PAUSE));
+                Effect::OwnMatter
+            }
+            Standing::Unproven if reason == Reason::InternalError => {
+                let Some(wait) = QUICK_TRIES.get(self.fives).copied() else {
+                    return self.refuse(Reason::NeverWorked, now, Duration::from_secs(30));
+                };
+                self.fives += 1;
+                self.closed = Some((*now, wait));
+                Effect::AllWait { reason, wait }
+            }
+            Standing::Unproven if reason == Reason::SecretUnreadable => {
+                let wait = Duration::from_secs(1);
+                self.closed = Some((*now, wait));
+                Effect::AllWait { reason, wait }
+            }
+            Standing::Unproven => {
+                self.closed = None;
+                Effect::OwnMatter
+            }
+        }
+    }
+
+    /// The secret or the way to the endpoint has changed.
+    pub(super) fn changed(&mut self) {
+        self.standing = Standing::Unproven;
+        self.closed = None;
+        self.fives = 0;
+        self.streak = 0;
+        for seat in &mut self.seats {
+            seat.refused = false;
+            seat.granted = None;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! One token, fetched once and told about: the `token` command.
+
+use std::time::Duration;
+
+use super::Settings;
+use super::endpoint::{Client, Endpoint, Failure};
+use super::error::{EngineError, Reason};
+use super::timing::LONGEST_ATTEMPT;
+use crate::dqe::Scope;
+use crate::secret::SecretError;
+
+/// A token that was fetched to be told about, not to be used.
+#[derive(Debug)]
+pub struct Fetched {
+    /// How long it lives from the moment it was asked for.
+    pub life: Duration,
+    /// The reply did not say so; it is assumed.
+    pub life_was_assumed: bool,
+    /// From the request to the whole reply.
+    pub took: Duration,
+    header: http::HeaderValue,
+}
+
+impl Fetched {
+    /// The token itself. Only for a person who asked to see it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        let text = self.header.to_str().unwrap_or_default();
+        text.strip_prefix("Bearer ").unwrap_or_default()
+    }
+}
+
+/// Why no token could be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The settings name no usable endpoint.
+    #[error(transparent)]
+    Settings(#[from] EngineError),
+    /// The secret cannot be read.
+    #[error("{}", Reason::SecretUnreadable.sentence())]
+    Secret(#[from] SecretError),
+    /// The token endpoint gave none.
+    #[error("{}", reason.sentence())]
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// What the layers below say; without URL, body or secret.
+        detail: Option<String>,
+    },
+}
+
+impl From<Failure> for FetchError {
+    fn from(failure: Failure) -> Self {
+        Self::Refused {
+            reason: failure.reason,
+            detail: failure.detail,
+        }
+    }
+}
+
+/// Makes one call for a token of `scope`: at most 3 s, no retry.
+///
+/// # Errors
+/// When the secret cannot be read or the endpoint grants no token.
+pub async fn fetch_once(
+    settings: &Settings,
+    client: Client,
+    scope: Scope,
+) -> Result<Fetched, FetchError> {
+    let endpoint = Endpoint::new(&settings.url, settings.client_id.clone(), client)?;
+    let secret = settings.client_secret.read()?;
+    let success = endpoint.ask(&secret, scope, LONGEST_ATTEMPT).await?;
+    Ok(Fetched {
+        life: success.life,
+        life_was_assumed: success.life_was_assumed,
+        took: success.took,
+        header: success.header,
+    })
+}

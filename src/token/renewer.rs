@@ -1,0 +1,193 @@
+//! The task behind a cell: waits until a token is due, gets one, publishes it,
+//! for ever. No failure ends it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::attempt;
+use super::cell::{Cell, Failed};
+use super::endpoint::{Failure, Success};
+use super::engine::Engine;
+use super::error::Reason;
+use super::moment::Moment;
+use super::schedule::Granted;
+use super::view::State;
+
+/// Longest sleep without a look at the clocks: a timer stands still while the
+/// machine sleeps, and the wall clock may be set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// A reason that changes back and forth is warned of no more often than this.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Keeps the token of `cell` renewed.
+pub(super) async fn run(engine: Arc<Engine>, cell: Arc<Cell>) -> Infallible {
+    cell.taken_over();
+    let mut herald = Herald::new(&cell);
+    loop {
+        let now = Moment::now();
+        herald.state_is(cell.look(&now));
+        let due_in = cell.due_in(&now);
+        let turn = if due_in.is_zero() {
+            engine.ask_turn(&cell, &now)
+        } else {
+            Err(due_in)
+        };
+        match turn {
+            Ok(probing) => renew(&engine, &cell, probing, &mut herald).await,
+            Err(wait) => {
+                engine.look_for_new_secret(&now);
+                tokio::select! {
+                    () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
+                    () = cell.nudged() => {}
+                }
+            }
+        }
+    }
+}
+
+async fn renew(engine: &Engine, cell: &Cell, probing: bool, herald: &mut Herald) {
+    let secret = engine.read_secret();
+    let epoch = engine.epoch();
+    let plan = cell.begin(&Moment::now(), probing);
+    let outcome = match secret {
+        Ok(secret) => {
+            let endpoint = engine.endpoint();
+            let call = || {
+                cell.note_call();
+                endpoint.ask(&secret.value, cell.scope(), plan.patience)
+            };
+            attempt(plan, call).await
+        }
+        Err(error) => {
+            let detail = Some(error.to_string());
+            Err(Failure::without_reply(Reason::SecretUnreadable, detail))
+        }
+    };
+    let now = Moment::now();
+    match outcome {
+        Ok(success) => granted(engine, cell, success, &now, herald),
+        Err(failure) => {
+            let failed = cell.failed(&failure, &now, chance());
+            engine.settle_failure(cell, &failed, &now);
+            herald.failed(&failed, failure.detail.as_deref(), &now);
+            if engine.epoch() != epoch {
+                // It failed with a secret or a client that is no longer used.
+                cell.wake(false);
+            }
+        }
+    }
+}
+
+fn granted(engine: &Engine, cell: &Cell, success: Success, now: &Moment, herald: &mut Herald) {
+    let life_was_assumed = success.life_was_assumed;
+    let decision = cell.granted(success, now, chance());
+    engine.settle_grant(cell, now);
+    herald.granted(&decision, life_was_assumed);
+}
+
+/// A random number in 0..1. Should the system have none, the middle will do:
+/// it only spreads load.
+pub(super) fn chance() -> f64 {
+    let bits = getrandom::u32().unwrap_or(u32::MAX / 2);
+    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// Says in the log what has changed, once per change, so that an hour without
+/// an endpoint is a few lines.
+struct Herald {
+    scope: &'static str,
+    has_been_granted: bool,
+    life_warned: bool,
+    warned: Option<(Reason, Moment)>,
+    state: State,
+}
+
+impl Herald {
+    fn new(cell: &Cell) -> Self {
+        Self {
+            scope: cell.scope().as_str(),
+            has_been_granted: false,
+            life_warned: false,
+            warned: None,
+            state: State::Waiting,
+        }
+    }
+
+    fn granted(&mut self, decision: &Granted, life_was_assumed: bool) {
+        let scope = self.scope;
+        if life_was_assumed && !self.life_warned {
+            self.life_warned = true;
+            tracing::warn!(
+                scope,
+                "the token endpoint does not say how long its tokens live: 240 s are assumed"
+            );
+        }
+        let had_failed = self.warned.take().is_some();
+        match decision {
+            Granted::Publish { generation, term } => {
+                let life_s = term.life.as_secs();
+                if !self.has_been_granted {
+                    tracing::info!(scope, generation, life_s, "the first token is there");
+                } else if had_failed {
+                    tracing::info!(scope, generation, life_s, "tokens are renewed again");
+                } else {
+                    tracing::debug!(scope, generation, life_s, "the token has been renewed");
+                }
+                self.has_been_granted = true;
+            }
+            Granted::Keep { .. } | Granted::Ended => {
+                tracing::debug!(scope, "the token endpoint repeats the current token");
+            }
+        }
+    }
+
+    fn failed(&mut self, failed: &Failed, detail: Option<&str>, now: &Moment) {
+        let is_known = self.warned.is_some_and(|(reason, at)| {
+            reason == failed.reason || now.since(&at) < WARNING_INTERVAL
+        });
+        let scope = self.scope;
+        let code = failed.reason.word();
+        let attempt = failed.attempt;
+        let next_try_ms = u64::try_from(failed.next_try.as_millis()).unwrap_or(u64::MAX);
+        let reason = failed.reason.sentence();
+        if is_known {
+            tracing::debug!(
+                scope,
+                code,
+                attempt,
+                next_try_ms,
+                detail,
+                "no token: {reason}"
+            );
+        } else {
+            self.warned = Some((failed.reason, *now));
+            tracing::warn!(
+                scope,
+                code,
+                attempt,
+                next_try_ms,
+                detail,
+                "no token: {reason}"
+            );
+        }
+    }
+
+    fn state_is(&mut self, state: State) {
+        let scope = self.scope;
+        if state == self.state {
+            return;
+        }
+        match state {
+            State::Stale => {
+                tracing::warn!(scope, "less than a quarter of the token's life is left");
+            }
+            State::Expired => tracing::error!(scope, "there is no usable token any more"),
+            State::Refused => {
+                tracing::warn!(scope, "the scope is not granted to this licence");
+            }
+            State::Waiting | State::Fresh => {}
+        }
+        self.state = state;
+    }
+}

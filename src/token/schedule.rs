@@ -1,0 +1,566 @@
+//! When one cell asks for a token, and what each outcome means for the next
+//! time. Pure: time and chance come in as arguments, nothing is sent here.
+
+use std::time::Duration;
+
+use super::error::Reason;
+use super::moment::Moment;
+use super::timing::{
+    COLD_INTERVAL, COLD_SILENCE, LONGEST_ATTEMPT, LONGEST_COLD_RETRY_AFTER, QUICK_TRIES, Term,
+    Timing, cold_backoff, cold_cool_down, doubled,
+};
+
+/// Lives of a repeated token that are not probed at half, after one that was.
+const BLIND_LIVES: u32 = 3;
+/// Waits between tries at the end of a repeated token.
+const FIRST_END_WAIT: Duration = Duration::from_millis(40);
+const LONGEST_END_WAIT: Duration = Duration::from_millis(250);
+/// Largest silence before a second call, however slow the endpoint usually is.
+const LONGEST_SILENCE: Duration = Duration::from_millis(1500);
+
+/// How one attempt is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Longest time for each call.
+    pub(super) patience: Duration,
+    /// A second call joins after this much silence.
+    pub(super) hedge_after: Option<Duration>,
+    /// The second call is replaced by a new one this often.
+    pub(super) again_every: Option<Duration>,
+}
+
+/// What is to be done with a granted token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Granted {
+    /// It is a new one.
+    Publish {
+        /// Its number.
+        generation: u64,
+        /// Its times.
+        term: Term,
+    },
+    /// It is the current one again, with these times.
+    Keep {
+        /// Its times, never later than before.
+        term: Term,
+    },
+    /// It is the last one again, which has ended: ask again shortly.
+    Ended,
+}
+
+/// What a rejection leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rejection {
+    /// A newer token than the rejected one is there already.
+    Outdated,
+    /// This one forces a renewal.
+    Forced,
+    /// A renewal that will do is under way.
+    Joined,
+    /// The last forced renewal is too close: no loop.
+    TooSoon,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    term: Term,
+    generation: u64,
+    revoked: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Pause {
+    Transient {
+        retry_after: Option<Duration>,
+        exponent: u32,
+        chance: f64,
+        was_silent: bool,
+    },
+    QuickTry(u32),
+    CoolDown(u32),
+    Secret,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failure {
+    at: Moment,
+    reason: Reason,
+    pause: Pause,
+}
+
+/// What one cell remembers, and what follows from it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Schedule {
+    held: Option<Held>,
+    generation: u64,
+    /// An attempt is under way.
+    attempting: bool,
+    /// The next wait is skipped: something changed that may help.
+    woken: bool,
+    /// The generation a forced renewal is under way for.
+    rejected: Option<u64>,
+    /// A renewal is wanted although the token is usable.
+    suspected: bool,
+    last_forced: Option<Moment>,
+    last_suspected: Option<Moment>,
+    forced_streak: u32,
+    failure: Option<Failure>,
+    /// Failed attempts in a row.
+    failures: u32,
+    /// Refusals since the last grant.
+    refusals: u32,
+    quick_tries: u32,
+    /// A token has been granted with these settings.
+    ever_granted: bool,
+    /// Not granted to this licence, although the licence works.
+    refused: bool,
+    /// The credential as a whole is in trouble, found out by another cell.
+    blocked: Option<(Reason, Moment, Duration)>,
+    /// The server hands out the same token until its end.
+    repeats: bool,
+    /// The present life has shown a repeat.
+    repeat_seen: bool,
+    /// The present life is not probed at half.
+    blind: bool,
+    blind_lives: u32,
+    /// Repeats past the end, and when the last one came.
+    ended_repeats: Option<(u32, Moment)>,
+    /// How long the endpoint last took to answer.
+    round_trip: Option<Duration>,
+}
+
+impl Schedule {
+    /// Whether there is a token that may be sent.
+    pub(super) fn is_usable(&self, now: &Moment) -> bool {
+        self.held
+            .is_some_and(|held| !held.revoked && held.term.is_usable(now))
+    }
+
+    /// Time until the next attempt is due; zero when it is.
+    pub(super) fn wait(&self, now: &Moment) -> Duration {
+        if self.woken {
+            return Duration::ZERO;
+        }
+        if let Some(failure) = self.failure {
+            let pause = self.pause_length(failure.pause, now);
+            return pause.saturating_sub(now.since(&failure.at));
+        }
+        if self.rejected.is_some() || self.suspected {
+            return Duration::ZERO;
+        }
+        let Some(held) = self.held.filter(|held| !held.revoked) else {
+            return Duration::ZERO;
+        };
+        if let Some((repeats, at)) = self.ended_repeats {
+            let pause = doubled(FIRST_END_WAIT, repeats - 1, LONGEST_END_WAIT);
+            return pause.saturating_sub(now.since(&at));
+        }
+        held.term.renew_after.saturating_sub(held.term.age(now))
+    }
+
+    fn pause_length(&self, pause: Pause, now: &Moment) -> Duration {
+        // Looked at anew each time: a pause fit for a living token ends early
+        // when the token dies meanwhile.
+        let living = self
+            .held
+            .filter(|_| self.is_usable(now))
+            .map(|held| Timing::of(held.term.life));
+        match pause {
+            Pause::Transient {
+                retry_after,
+                exponent,
+                chance,
+                was_silent,
+            } => {
+                let asked = retry_after.unwrap_or_default();
+                match living {
+                    Some(timing) => asked.max(living_backoff(timing, exponent, chance)),
+                    // The silence itself has been the pause.
+                    None if was_silent => asked.min(LONGEST_COLD_RETRY_AFTER),
+                    None => asked
+                        .min(LONGEST_COLD_RETRY_AFTER)
+                        .max(cold_backoff(chance)),
+                }
+            }
+            Pause::QuickTry(number) => QUICK_TRIES[number as usize % QUICK_TRIES.len()],
+            Pause::CoolDown(streak) => match living {
+                Some(timing) => timing.cool_down(streak),
+                None => cold_cool_down(streak),
+            },
+            Pause::Secret => Duration::from_secs(1),
+        }
+    }
+
+    /// Begins an attempt at `now`. `probing`: the credential is refused, and
+    /// this call only looks whether it still is, so nothing is in a hurry.
+    pub(super) fn begin(&mut self, now: &Moment, probing: bool) -> Plan {
+        self.woken = false;
+        self.attempting = true;
+        let timing = self.held.map(|held| Timing::of(held.term.life));
+        // An endpoint that is known to be slow is given its time.
+        let usual = self.round_trip.map_or(Duration::ZERO, |time| time * 2);
+        if let Some(timing) = timing.filter(|_| self.is_usable(now)) {
+            let patience = timing.attempt_timeout().max(usual).min(LONGEST_ATTEMPT);
+            return Plan {
+                patience,
+                hedge_after: (!probing).then_some(patience / 2),
+                again_every: None,
+            };
+        }
+        let silence = timing.map_or(COLD_SILENCE, |timing| {
+            COLD_SILENCE.min(timing.attempt_timeout() / 2)
+        });
+        let at_least_usual = |time: Duration| time.max(usual).min(LONGEST_SILENCE);
+        Plan {
+            patience: LONGEST_ATTEMPT,
+            hedge_after: (!probing).then(|| at_least_usual(silence)),
+            again_every: (!probing).then(|| at_least_usual(COLD_INTERVAL)),
+        }
+    }
+
+    /// Notes how long the endpoint took to answer.
+    pub(super) fn answered_in(&mut self, round_trip: Duration) {
+        self.round_trip = Some(round_trip);
+    }
+
+    /// An attempt brought a token that was asked for at `asked` and lives for
+    /// `life`; `repeated`: it is the newest one we have had.
+    pub(super) fn granted(
+        &mut self,
+        asked: Moment,
+        life: Duration,
+        repeated: bool,
+        now: &Moment,
+        chance: f64,
+    ) -> Granted {
+        self.attempting = false;
+        self.rejected = None;
+        self.suspected = false;
+        self.failure = None;
+        self.failures = 0;
+        self.refusals = 0;
+        self.quick_tries = 0;
+        self.ever_granted = true;
+        self.refused = false;
+        self.blocked = None;
+        match self.held {
+            Some(held) if repeated => self.granted_again(held, asked, life, now, chance),
+            Some(_) | None => self.granted_anew(asked, life, chance),
+        }
+    }
+
+    fn granted_anew(&mut self, asked: Moment, life: Duration, chance: f64) -> Granted {
+        if !self.blind {
+            self.repeats = self.repeat_seen;
+        }
+        self.repeat_seen = false;
+        self.ended_repeats = None;
+        let mut term = Term::new(asked, life, chance);
+        self.blind = self.repeats && self.blind_lives < BLIND_LIVES;
+        if self.blind {
+            // Asking at half life would only bring the same token once more.
+            self.blind_lives += 1;
+            term = term.until_its_end();
+        } else {
+            self.blind_lives = 0;
+        }
+        self.hold(term)
+    }
+
+    fn hold(&mut self, term: Term) -> Granted {
+        self.generation += 1;
+        let generation = self.generation;
+        self.held = Some(Held {
+            term,
+            generation,
+            revoked: false,
+        });
+        Granted::Publish { generation, term }
+    }
+
+    fn granted_again(
+        &mut self,
+        held: Held,
+        asked: Moment,
+        life: Duration,
+        now: &Moment,
+        chance: f64,
+    ) -> Granted {
+        // The earlier of the two expiries is the one to trust.
+        let term = Term {
+            life: held.term.life.min(asked.since(&held.term.asked) + life),
+            ..held.term
+        };
+        let age = term.age(now);
+        if age < term.life {
+            self.repeat_seen = true;
+            let term = term.until_its_end();
+            self.held = Some(Held {
+                term,
+                revoked: false,
+                ..held
+            });
+            return Granted::Keep { term };
+        }
+        if age - term.life <= Timing::of(held.term.life).repeat_grace() {
+            let repeats = self.ended_repeats.map_or(0, |(repeats, _)| repeats);
+            self.ended_repeats = Some((repeats + 1, *now));
+            self.held = Some(Held {
+                revoked: false,
+                ..held
+            });
+            return Granted::Ended;
+        }
+        // The server still hands it out well past what we took for its end: a
+        // clock of ours was wrong, or the server prolongs. What the monotonic
+        // clock knows still bounds it.
+        let by_clock = held
+            .term
+            .life
+            .saturating_sub(now.monotonic_since(&held.term.asked));
+        let life = if by_clock.is_zero() {
+            life
+        } else {
+            life.min(by_clock)
+        };
+        self.ended_repeats = None;
+        self.hold(Term::new(asked, life, chance))
+    }
+
+    /// An attempt failed. Returns what counts as the reason from now on, since
+    /// a 500 that has never been anything else becomes a refusal.
+    pub(super) fn failed(
+        &mut self,
+        reason: Reason,
+        retry_after: Option<Duration>,
+        now: &Moment,
+        chance: f64,
+    ) -> Reason {
+        self.attempting = false;
+        self.ended_repeats = None;
+        self.blocked = None;
+        let mut reason = reason;
+        if reason == Reason::InternalError && !self.ever_granted {
+            if (self.quick_tries as usize) < QUICK_TRIES.len() {
+                self.quick_tries += 1;
+            } else {
+                reason = Reason::NeverWorked;
+            }
+        }
+        let pause = if reason.is_permanent() {
+            // Whoever waits for a newer token need not wait longer.
+            self.rejected = None;
+            self.suspected = false;
+            self.refusals += 1;
+            Pause::CoolDown(self.refusals - 1)
+        } else if reason == Reason::InternalError && !self.ever_granted {
+            Pause::QuickTry(self.quick_tries - 1)
+        } else if reason == Reason::SecretUnreadable {
+            Pause::Secret
+        } else {
+            Pause::Transient {
+                retry_after,
+                exponent: self.failures,
+                chance,
+                was_silent: reason == Reason::TimedOut,
+            }
+        };
+        self.failures += 1;
+        self.failure = Some(Failure {
+            at: *now,
+            reason,
+            pause,
+        });
+        match reason {
+            Reason::UnauthorizedScope | Reason::UnsupportedScope => self.refused = true,
+            Reason::Starting
+            | Reason::Renewing
+            | Reason::SecretUnreadable
+            | Reason::Unreachable
+            | Reason::TimedOut
+            | Reason::Broken
+            | Reason::Throttled
+            | Reason::InternalError
+            | Reason::EndpointUnavailable
+            | Reason::TooLarge
+            | Reason::EmptyReply
+            | Reason::HtmlReply
+            | Reason::UnparsableReply
+            | Reason::NoAccessToken
+            | Reason::IllegalAccessToken
+            | Reason::NotBearer
+            | Reason::NoLife
+            | Reason::ErrorMember
+            | Reason::NeverWorked
+            | Reason::InvalidClient
+            | Reason::InvalidRequest
+            | Reason::ClientError
+            | Reason::Redirect => {}
+        }
+        reason
+    }
+
+    /// An attempt was dropped half-way: its task has ended.
+    pub(super) fn interrupted(&mut self) {
+        self.attempting = false;
+    }
+
+    /// A server rejected the token `generation` as a credential.
+    pub(super) fn reject(&mut self, generation: u64, now: &Moment) -> Rejection {
+        let Some(held) = self.held else {
+            return Rejection::TooSoon;
+        };
+        if held.generation > generation {
+            return Rejection::Outdated;
+        }
+        if self.rejected.is_some() {
+            return Rejection::Joined;
+        }
+        if self.attempting {
+            // The call under way brings a newer token: that one is enough.
+            self.rejected = Some(generation);
+            self.revoke();
+            return Rejection::Joined;
+        }
+        if held.revoked || !self.may_force(&held, now) {
+            return Rejection::TooSoon;
+        }
+        self.rejected = Some(generation);
+        self.revoke();
+        Rejection::Forced
+    }
+
+    fn may_force(&mut self, held: &Held, now: &Moment) -> bool {
+        if let Some(last) = self.last_forced {
+            let gap = Timing::of(held.term.life).forced_gap(self.forced_streak);
+            let since = now.monotonic_since(&last);
+            if since < gap {
+                return false;
+            }
+            self.forced_streak = if since < gap * 2 {
+                self.forced_streak.saturating_add(1)
+            } else {
+                0
+            };
+        }
+        self.last_forced = Some(*now);
+        true
+    }
+
+    fn revoke(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.revoked = true;
+        }
+    }
+
+    /// Answers look as if the token were dead, without proof: one renewal, at
+    /// most once in a fifth of a life (a minute at five), and the token stays
+    /// in use. True when one is due now.
+    pub(super) fn suspect(&mut self, generation: u64, now: &Moment) -> bool {
+        let Some(held) = self.held.filter(|held| held.generation == generation) else {
+            return false;
+        };
+        let gap = (held.term.life / 5).min(Duration::from_secs(60));
+        let too_soon = self
+            .last_suspected
+            .is_some_and(|last| now.monotonic_since(&last) < gap);
+        if self.attempting || too_soon {
+            return false;
+        }
+        self.last_suspected = Some(*now);
+        self.suspected = true;
+        true
+    }
+
+    /// Something changed that may help: the next attempt is due at once.
+    /// `settings_changed`: what is known of the old settings no longer counts.
+    pub(super) fn wake(&mut self, settings_changed: bool) {
+        if self.failure.is_some() || self.blocked.is_some() {
+            self.woken = true;
+        }
+        self.blocked = None;
+        if settings_changed {
+            self.refusals = 0;
+            self.quick_tries = 0;
+            self.ever_granted = false;
+            self.refused = false;
+        }
+    }
+
+    /// Another cell found the credential refused; the next probe is in `wait`.
+    pub(super) fn block(&mut self, reason: Reason, now: &Moment, wait: Duration) {
+        self.blocked = Some((reason, *now, wait));
+        // Nobody waits for a renewal that will not come soon.
+        self.rejected = None;
+    }
+
+    /// Only this scope is refused: the credential works for another one.
+    pub(super) fn refuse(&mut self) {
+        self.refused = true;
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Whether a caller without a token has reason to wait: the first attempt
+    /// since the token was lost has not ended.
+    pub(super) fn is_worth_waiting(&self) -> bool {
+        self.failures == 0 && self.blocked.is_none()
+    }
+
+    /// Whether a renewal that answers a rejection of `generation` is still due.
+    pub(super) fn is_renewing_after(&self, generation: u64) -> bool {
+        self.rejected.is_some_and(|rejected| rejected >= generation)
+    }
+
+    /// Why there is no usable token, and when the next attempt is due.
+    pub(super) fn trouble(&self, now: &Moment) -> (Reason, Duration) {
+        if let Some((reason, at, wait)) = self.blocked {
+            return (reason, wait.saturating_sub(now.since(&at)));
+        }
+        let reason = match (self.failure, self.held) {
+            (Some(failure), _) => failure.reason,
+            (None, Some(_)) => Reason::Renewing,
+            (None, None) => Reason::Starting,
+        };
+        (reason, self.wait(now))
+    }
+
+    /// Why the latest attempt failed; `None` after a success.
+    pub(super) fn last_error(&self) -> Option<Reason> {
+        self.failure
+            .map(|failure| failure.reason)
+            .or(self.blocked.map(|(reason, ..)| reason))
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// First cool-down of the credential when this cell finds it refused.
+    pub(super) fn first_cool_down(&self, now: &Moment) -> Duration {
+        self.pause_length(Pause::CoolDown(0), now)
+    }
+
+    /// Ties the token to the wall clock again after it was set back. `Some`
+    /// when the token's times have changed.
+    pub(super) fn anchor_again(&mut self, now: &Moment) -> Option<Term> {
+        let held = self.held.as_mut()?;
+        held.term = held.term.anchored_again(now)?;
+        (!held.revoked).then_some(held.term)
+    }
+}
+
+/// Exponential, full jitter, at least 10 ms so that it is never a loop.
+fn living_backoff(timing: Timing, exponent: u32, chance: f64) -> Duration {
+    let cap = timing.backoff_cap();
+    let ceiling = doubled(cap / 16, exponent, cap);
+    ceiling
+        .mul_f64(chance.clamp(0.0, 1.0))
+        .max(Duration::from_millis(10))
+}
