@@ -1,0 +1,221 @@
+//! Where the client secret comes from: exactly one source. The secret itself
+//! is left to the token engine; here only its place is looked at.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::environment;
+use super::keys::{self, Key};
+use super::problem::{Place, Problem};
+use super::value::{Entries, Entry, Value};
+use crate::secret::SecretSource;
+
+/// The keys that name a source, and the variable that is one.
+const SOURCES: [&Key; 4] = [
+    &keys::DQE_CLIENT_SECRET,
+    &keys::DQE_CLIENT_SECRET_FILE,
+    &keys::DQE_CLIENT_SECRET_ENV,
+    &keys::DQE_CLIENT_SECRET_CREDENTIAL,
+];
+
+/// The source in force.
+pub(super) struct Chosen {
+    pub(super) source: SecretSource,
+    pub(super) key: &'static Key,
+    pub(super) place: Place,
+    /// The value of the key, fit to be shown; masked when it could be the
+    /// secret itself, put in the wrong place.
+    pub(super) shown: Option<String>,
+}
+
+/// Finds the one source. `None`: there is none, and `problems` says why.
+pub(super) fn choose(
+    entries: &Entries,
+    variables: &[(String, String)],
+    missing: &Place,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Option<Chosen> {
+    let candidates: Vec<&Entry> = entries.of(&SOURCES).collect();
+    let Some(last) = candidates.last() else {
+        if !SOURCES.iter().any(|key| entries.is_reported(key)) {
+            problems.push(
+                Problem::new(missing, "dqe", "no client secret").hint(
+                    "set DQE_CLIENT_SECRET, or one of client_secret_file, client_secret_env, client_secret_credential below [dqe]",
+                ),
+            );
+        }
+        return None;
+    };
+    // Sources of a lower layer are overridden, not contradicted.
+    let layer = std::mem::discriminant(&last.place);
+    let rivals = candidates
+        .iter()
+        .filter(|entry| std::mem::discriminant(&entry.place) == layer);
+    let mut rivals: Vec<_> = rivals.collect();
+    rivals.sort_by(|a, b| a.place.cmp(&b.place));
+    if let [first, others @ ..] = rivals.as_slice()
+        && !others.is_empty()
+    {
+        for other in others {
+            problems.push(
+                Problem::new(
+                    &other.place,
+                    other.key,
+                    format!("{} names the client secret already", first.key),
+                )
+                .hint("keep exactly one of them"),
+            );
+        }
+        return None;
+    }
+    let Value::Text(text) = &last.value else {
+        return None;
+    };
+    let found = if last.key == &keys::DQE_CLIENT_SECRET {
+        from_variable(
+            last,
+            &last.place.to_string().replace("environment ", ""),
+            text,
+        )
+    } else if last.key == &keys::DQE_CLIENT_SECRET_ENV {
+        from_named_variable(last, text, variables)
+    } else if last.key == &keys::DQE_CLIENT_SECRET_CREDENTIAL {
+        from_credential(last, text, variables)
+    } else {
+        Ok(SecretSource::File(beside(&last.place, text)))
+    };
+    let source = match found {
+        Ok(source) => source,
+        Err(problem) => {
+            problems.push(problem);
+            return None;
+        }
+    };
+    let shown = match &source {
+        SecretSource::File(path) | SecretSource::Credential(path) => {
+            look_at(path, last, warnings).then(|| text.clone())
+        }
+        SecretSource::Environment { name, .. } => Some(name.clone()),
+    };
+    Some(Chosen {
+        source,
+        key: last.key,
+        place: last.place.clone(),
+        shown,
+    })
+}
+
+/// A path as it is meant: a relative one of the settings file starts from that
+/// file's folder, any other from the working directory.
+pub(super) fn beside(place: &Place, text: &str) -> PathBuf {
+    match place {
+        Place::File { path, .. } => path.parent().unwrap_or(Path::new("")).join(text),
+        Place::Default | Place::Environment(_) | Place::Flag(_) => PathBuf::from(text),
+    }
+}
+
+fn from_variable(entry: &Entry, name: &str, text: &str) -> Result<SecretSource, Problem> {
+    let source = SecretSource::Environment {
+        name: name.to_owned(),
+        value: SecretString::from(text),
+    };
+    match source.read() {
+        Ok(_) => Ok(source),
+        Err(error) => Err(Problem::new(&entry.place, entry.key, error.to_string())),
+    }
+}
+
+fn from_named_variable(
+    entry: &Entry,
+    name: &str,
+    variables: &[(String, String)],
+) -> Result<SecretSource, Problem> {
+    match environment::variable(variables, name) {
+        Some(text) if !text.is_empty() => from_variable(entry, name, text),
+        found => {
+            let state = if found.is_some() { "empty" } else { "not set" };
+            // The secret itself may have been written here by mistake.
+            let message = if is_variable_name(name) {
+                format!("the environment variable {name} is {state}")
+            } else {
+                format!("the environment variable named here is {state}")
+            };
+            Err(Problem::new(&entry.place, entry.key, message).hint(
+                "this key holds the name of a variable, such as \"DQE_CLIENT_SECRET\", never the secret",
+            ))
+        }
+    }
+}
+
+/// Upper-case words joined by underscores, as variables are named.
+fn is_variable_name(name: &str) -> bool {
+    name.contains('_')
+        && name.bytes().filter(u8::is_ascii_digit).count() <= 2
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+fn from_credential(
+    entry: &Entry,
+    name: &str,
+    variables: &[(String, String)],
+) -> Result<SecretSource, Problem> {
+    if name.contains(['/', '\0']) || matches!(name, "." | "..") {
+        return Err(Problem::new(
+            &entry.place,
+            entry.key,
+            "a credential has a name, not a path",
+        )
+        .hint("write the name given in LoadCredential= of the unit; for a path there is client_secret_file"));
+    }
+    match environment::variable(variables, "CREDENTIALS_DIRECTORY") {
+        Some(folder) if !folder.is_empty() => {
+            Ok(SecretSource::Credential(Path::new(folder).join(name)))
+        }
+        Some(_) | None => Err(Problem::new(
+            &entry.place,
+            entry.key,
+            "the environment variable CREDENTIALS_DIRECTORY is not set",
+        )
+        .hint(
+            "systemd sets it for a unit that has LoadCredential=; elsewhere use client_secret_file",
+        )),
+    }
+}
+
+/// Warns about a secret file that cannot be read yet, or by too many. True
+/// when there is something at `path`.
+fn look_at(path: &Path, entry: &Entry, warnings: &mut Vec<Problem>) -> bool {
+    let mut warn = |message: &str, hint: &str| {
+        warnings.push(Problem::new(&entry.place, entry.key, message).hint(hint));
+    };
+    let Ok(metadata) = std::fs::metadata(path) else {
+        warn(
+            "there is no file at this path, or it cannot be looked at",
+            "the key holds the path of a file, never the secret; the file is read again until it is there",
+        );
+        return false;
+    };
+    if metadata.is_dir() {
+        warn("this is a folder", "the key holds the path of a file");
+    } else if metadata.is_file() && metadata.len() == 0 {
+        warn(
+            "the file is empty",
+            "it has to hold the secret and nothing else",
+        );
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if metadata.is_file() && metadata.mode() & 0o004 != 0 {
+            warn(
+                "everybody on this machine can read the file",
+                "take the right away with chmod o-r",
+            );
+        }
+    }
+    true
+}

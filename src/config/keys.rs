@@ -1,0 +1,249 @@
+//! The one table of keys: the file's walk, the environment, the nearest key,
+//! the defaults and the test of the example file all read it.
+
+use std::fmt;
+
+/// What a key's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Text that is not empty.
+    Text,
+    /// A list of texts.
+    List,
+    /// `auto` or a list of texts.
+    AutoOrList,
+    /// A duration with its unit, more than nothing unless `zero`.
+    Duration { zero: bool },
+    /// A whole number up to `most`.
+    Count { most: u64 },
+    /// `true` or `false`.
+    Switch,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+/// One key of the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// The default, as it would be written in the file; `None`: there is none.
+    pub(super) default: Option<&'static str>,
+    /// The value is a credential and is masked wherever settings are shown.
+    pub(super) is_credential: bool,
+}
+
+impl Key {
+    const fn new(section: &'static str, name: &'static str, kind: Kind) -> Self {
+        Self {
+            section,
+            name,
+            kind,
+            default: None,
+            is_credential: false,
+        }
+    }
+
+    const fn default(mut self, text: &'static str) -> Self {
+        self.default = Some(text);
+        self
+    }
+
+    const fn credential(mut self) -> Self {
+        self.is_credential = true;
+        self
+    }
+
+    /// The name of the environment variable that sets this key.
+    pub(super) fn variable(&self) -> String {
+        format!("{PREFIX}{}_{}", self.section, self.name).to_ascii_uppercase()
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.section, self.name)
+    }
+}
+
+/// How every environment variable that names a key begins.
+pub(super) const PREFIX: &str = "DQE_PROXY_";
+
+const TIMEOUT: Kind = Kind::Duration { zero: false };
+const PAUSE: Kind = Kind::Duration { zero: true };
+
+pub(super) const LISTENER_ADDRESS: Key =
+    Key::new("listener", "address", Kind::Text).default(r#""127.0.0.1:8080""#);
+pub(super) const LISTENER_ALLOW: Key =
+    Key::new("listener", "allow", Kind::List).default(r#"["loopback"]"#);
+pub(super) const LISTENER_HOSTS: Key = Key::new("listener", "hosts", Kind::List).default("[]");
+pub(super) const LISTENER_ORIGINS: Key = Key::new("listener", "origins", Kind::List).default("[]");
+pub(super) const LISTENER_THREADS: Key =
+    Key::new("listener", "threads", Kind::Count { most: 1024 }).default("0");
+pub(super) const LISTENER_HEADER_TIMEOUT: Key =
+    Key::new("listener", "header_timeout", TIMEOUT).default(r#""10s""#);
+pub(super) const LISTENER_IDLE_TIMEOUT: Key =
+    Key::new("listener", "idle_timeout", TIMEOUT).default(r#""75s""#);
+
+pub(super) const ADMIN_ADDRESS: Key =
+    Key::new("admin", "address", Kind::Text).default(r#""127.0.0.1:9090""#);
+
+pub(super) const DQE_SERVERS: Key =
+    Key::new("dqe", "servers", Kind::List).default(r#"["https://prod2.dqe-software.com"]"#);
+pub(super) const DQE_LICENCE: Key = Key::new("dqe", "licence", Kind::Text).credential();
+pub(super) const DQE_CLIENT_SECRET_FILE: Key = Key::new("dqe", "client_secret_file", Kind::Text);
+pub(super) const DQE_CLIENT_SECRET_ENV: Key = Key::new("dqe", "client_secret_env", Kind::Text);
+pub(super) const DQE_CLIENT_SECRET_CREDENTIAL: Key =
+    Key::new("dqe", "client_secret_credential", Kind::Text);
+pub(super) const DQE_SCOPES: Key = Key::new("dqe", "scopes", Kind::AutoOrList).default(r#""auto""#);
+pub(super) const DQE_ENABLE: Key = Key::new("dqe", "enable", Kind::List).default("[]");
+
+pub(super) const UPSTREAM_CONNECT_TIMEOUT: Key =
+    Key::new("upstream", "connect_timeout", TIMEOUT).default(r#""3s""#);
+pub(super) const UPSTREAM_FIRST_BYTE_TIMEOUT: Key =
+    Key::new("upstream", "first_byte_timeout", TIMEOUT).default(r#""30s""#);
+pub(super) const UPSTREAM_BODY_IDLE_TIMEOUT: Key =
+    Key::new("upstream", "body_idle_timeout", TIMEOUT).default(r#""30s""#);
+pub(super) const UPSTREAM_TOTAL_TIMEOUT: Key =
+    Key::new("upstream", "total_timeout", TIMEOUT).default(r#""5m""#);
+pub(super) const UPSTREAM_IDLE_TIMEOUT: Key =
+    Key::new("upstream", "idle_timeout", TIMEOUT).default(r#""15s""#);
+pub(super) const UPSTREAM_MAX_IDLE: Key =
+    Key::new("upstream", "max_idle", Kind::Count { most: 65_535 }).default("64");
+pub(super) const UPSTREAM_CA_FILES: Key =
+    Key::new("upstream", "ca_files", Kind::List).default("[]");
+
+pub(super) const TOKEN_WAIT: Key = Key::new("token", "wait", PAUSE).default(r#""700ms""#);
+
+pub(super) const DRAIN_DELAY: Key = Key::new("drain", "delay", PAUSE).default(r#""2s""#);
+pub(super) const DRAIN_TIMEOUT: Key = Key::new("drain", "timeout", PAUSE).default(r#""20s""#);
+
+pub(super) const LOG_LEVEL: Key = Key::new(
+    "log",
+    "level",
+    Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+)
+.default(r#""info""#);
+pub(super) const LOG_FORMAT: Key =
+    Key::new("log", "format", Kind::Word(&["auto", "json", "text"])).default(r#""auto""#);
+pub(super) const LOG_ACCESS: Key = Key::new("log", "access", Kind::Switch).default("true");
+
+/// Keys that are set once: in the file, the environment or by a flag.
+pub(super) const KEYS: [&Key; 28] = [
+    &LISTENER_ADDRESS,
+    &LISTENER_ALLOW,
+    &LISTENER_HOSTS,
+    &LISTENER_ORIGINS,
+    &LISTENER_THREADS,
+    &LISTENER_HEADER_TIMEOUT,
+    &LISTENER_IDLE_TIMEOUT,
+    &ADMIN_ADDRESS,
+    &DQE_SERVERS,
+    &DQE_LICENCE,
+    &DQE_CLIENT_SECRET_FILE,
+    &DQE_CLIENT_SECRET_ENV,
+    &DQE_CLIENT_SECRET_CREDENTIAL,
+    &DQE_SCOPES,
+    &DQE_ENABLE,
+    &UPSTREAM_CONNECT_TIMEOUT,
+    &UPSTREAM_FIRST_BYTE_TIMEOUT,
+    &UPSTREAM_BODY_IDLE_TIMEOUT,
+    &UPSTREAM_TOTAL_TIMEOUT,
+    &UPSTREAM_IDLE_TIMEOUT,
+    &UPSTREAM_MAX_IDLE,
+    &UPSTREAM_CA_FILES,
+    &TOKEN_WAIT,
+    &DRAIN_DELAY,
+    &DRAIN_TIMEOUT,
+    &LOG_LEVEL,
+    &LOG_FORMAT,
+    &LOG_ACCESS,
+];
+
+/// The section that may be written many times, `[[route]]`; only in the file.
+pub(super) const ROUTE: &str = "route";
+pub(super) const ROUTE_PATH: Key = Key::new(ROUTE, "path", Kind::Text);
+pub(super) const ROUTE_SCOPE: Key = Key::new(ROUTE, "scope", Kind::Text);
+pub(super) const ROUTE_SIDE_EFFECTS: Key =
+    Key::new(ROUTE, "side_effects", Kind::Switch).default("false");
+
+/// Keys of one `[[route]]`.
+pub(super) const ROUTE_KEYS: [&Key; 3] = [&ROUTE_PATH, &ROUTE_SCOPE, &ROUTE_SIDE_EFFECTS];
+
+/// The secret's own value. Never in a file or a flag, so it is not in [`KEYS`].
+pub(super) const DQE_CLIENT_SECRET: Key = Key::new("dqe", "client_secret", Kind::Text).credential();
+
+/// The names of the sections, in the order of the table.
+pub(super) fn sections() -> impl Iterator<Item = &'static str> {
+    let mut last = "";
+    KEYS.iter()
+        .map(|key| key.section)
+        .filter(move |section| std::mem::replace(&mut last, section) != *section)
+        .chain([ROUTE])
+}
+
+/// The keys of one section; empty for an unknown one.
+pub(super) fn keys_of(section: &str) -> impl Iterator<Item = &'static Key> {
+    KEYS.into_iter()
+        .chain(ROUTE_KEYS)
+        .filter(move |key| key.section == section)
+}
+
+/// The candidate that `word` is most likely a slip of, when one is near: a few
+/// letters differ, or one is the beginning of the other.
+pub(super) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
+    let word = plain(word);
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            let other = plain(candidate);
+            let mut likeness = strsim::normalized_damerau_levenshtein(&word, &other);
+            let shorter = word.len().min(other.len());
+            if shorter >= 4 && (word.starts_with(&other) || other.starts_with(&word)) {
+                likeness = likeness.max(NEAR);
+            }
+            (likeness, candidate)
+        })
+        .filter(|(likeness, _)| *likeness >= NEAR)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+/// From here on two names are near: two of five letters may differ.
+const NEAR: f64 = 0.6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_found_or_none() {
+        let names = || keys_of("upstream").map(|key| key.name);
+        for (word, expected) in [
+            ("conect_timeout", Some("connect_timeout")),
+            ("connect-timeout", Some("connect_timeout")),
+            ("IDLE_TIMEOUT", Some("idle_timeout")),
+            ("first_byte", Some("first_byte_timeout")),
+            ("max_idle_connections", Some("max_idle")),
+            ("retries", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, names()), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn no_key_is_listed_twice() {
+        for (index, key) in KEYS.iter().enumerate() {
+            let twin = KEYS[..index]
+                .iter()
+                .find(|other| other.variable() == key.variable());
+            assert_eq!(twin, None, "{key}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Settings: defaults, a TOML file, the environment and flags, in that order
+//! of rising precedence, become the settings types of every part. Text stops
+//! here: what leaves this folder is valid.
+//!
+//! - `keys` — the one table of keys
+//! - `source`, `file`, `environment` — the layers, read by that table
+//! - `value`, `duration`, `names` — what a value looks like
+//! - `resolve`, `listeners`, `routes`, `credential` — from values to settings
+//! - `problem`, `summary` — what people are shown
+//!
+//! No file is read unless one is named, by a flag or by `DQE_PROXY_CONFIG`.
+
+mod credential;
+mod duration;
+mod environment;
+mod file;
+mod keys;
+mod listeners;
+mod names;
+mod problem;
+mod resolve;
+mod routes;
+mod source;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::fmt;
+use std::path::PathBuf;
+
+pub use problem::{Place, Problem, Problems};
+pub use summary::{Setting, Summary};
+
+use crate::{admin, egress, proxy, server, telemetry, token, upstream};
+
+/// One flag of the command line that sets a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// The flag as it is typed, `--listen`.
+    pub name: &'static str,
+    /// The key it sets, `listener.address`.
+    pub key: &'static str,
+    /// Its value; lists are separated by commas.
+    pub value: String,
+}
+
+/// All that settings are made of.
+#[derive(Clone, Default)]
+pub struct Inputs {
+    /// The settings file named by a flag; `DQE_PROXY_CONFIG` names it otherwise.
+    pub file: Option<PathBuf>,
+    /// Environment variables, each name once. Bytes that are not UTF-8 are
+    /// replaced by U+FFFD, which is refused where it matters.
+    pub environment: Vec<(String, String)>,
+    /// Flags that set a key.
+    pub flags: Vec<Flag>,
+}
+
+/// The environment holds secrets: only its size is shown.
+impl fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs")
+            .field("file", &self.file)
+            .field("environment", &self.environment.len())
+            .field("flags", &self.flags)
+            .finish()
+    }
+}
+
+/// The settings of every part, valid and complete.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// For `server`.
+    pub listener: server::Settings,
+    /// For `admin`.
+    pub admin: admin::Settings,
+    /// For `proxy`.
+    pub proxy: proxy::Settings,
+    /// For `upstream`.
+    pub upstream: upstream::Settings,
+    /// For `egress`.
+    pub egress: egress::Settings,
+    /// For `token`.
+    pub token: token::Settings,
+    /// For `telemetry`.
+    pub log: telemetry::Settings,
+    /// What is allowed but likely not meant, in the order of its place.
+    pub warnings: Vec<Problem>,
+    /// Every setting in force and where it comes from.
+    pub summary: Summary,
+}
+
+/// Reads, checks and resolves the settings. Touches no network and reads no
+/// secret file.
+///
+/// # Errors
+/// Everything that is wrong, at once. When the file cannot be read or is no
+/// TOML, what its content would decide is not judged.
+pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    let mut entries = value::Entries::defaults(keys::KEYS);
+    let variables = inputs.environment.as_slice();
+
+    let named = named_file(inputs);
+    let document = named
+        .as_ref()
+        .and_then(|(path, named_by)| file::read(path, named_by, &mut entries, &mut problems));
+    environment::read(variables, &mut entries, &mut problems);
+    read_flags(&inputs.flags, &mut entries, &mut problems);
+    let spared = entries.text(&keys::DQE_CLIENT_SECRET_ENV);
+    environment::report_unknown(
+        variables,
+        spared.map(|(name, _)| name),
+        &mut problems,
+        &mut warnings,
+    );
+    if named.is_some() && document.is_none() {
+        return Err(Problems::new(problems, warnings));
+    }
+
+    let resolver = resolve::Resolver {
+        entries: &entries,
+        document: document.as_ref(),
+        variables,
+        problems: &mut problems,
+        warnings: &mut warnings,
+    };
+    let Some(parts) = resolver.parts() else {
+        return Err(Problems::new(problems, warnings));
+    };
+    if !problems.is_empty() {
+        return Err(Problems::new(problems, warnings));
+    }
+    Ok(Config {
+        listener: parts.listener,
+        admin: parts.admin,
+        proxy: parts.proxy,
+        upstream: parts.upstream,
+        egress: parts.egress,
+        token: parts.token,
+        log: parts.log,
+        warnings: problem::in_order(warnings),
+        summary: Summary::new(&entries, document.as_ref(), &parts.secret),
+    })
+}
+
+/// The settings file, and where it was named.
+fn named_file(inputs: &Inputs) -> Option<(PathBuf, Place)> {
+    if let Some(path) = &inputs.file {
+        return Some((path.clone(), Place::Flag("--config".to_owned())));
+    }
+    let path = environment::variable(&inputs.environment, environment::CONFIG)?;
+    let place = Place::Environment(environment::CONFIG.to_owned());
+    Some((PathBuf::from(path), place))
+}
+
+fn read_flags(flags: &[Flag], entries: &mut value::Entries, problems: &mut Vec<Problem>) {
+    for flag in flags {
+        let place = Place::Flag(flag.name.to_owned());
+        let known = keys::KEYS
+            .into_iter()
+            .find(|key| key.to_string() == flag.key);
+        let Some(key) = known else {
+            problems.push(Problem::new(&place, flag.key, "sets no known key"));
+            continue;
+        };
+        match value::from_text(key, &flag.value, &place, problems) {
+            Some(value) => entries.push(key, value, place),
+            None => entries.mark_reported(key),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! From entries to settings: everything that needs more than a value's shape,
+//! and what two keys have to say to each other.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::credential::{self, Chosen};
+use super::file::Document;
+use super::keys::{self, Key};
+use super::problem::{Place, Problem};
+use super::value::Entries;
+use super::{names, routes};
+use crate::dqe::Scope;
+use crate::proxy::route::Rule;
+use crate::{admin, egress, proxy, server, telemetry, token, upstream};
+
+/// The settings of every part.
+pub(super) struct Parts {
+    pub(super) listener: server::Settings,
+    pub(super) admin: admin::Settings,
+    pub(super) proxy: proxy::Settings,
+    pub(super) upstream: upstream::Settings,
+    pub(super) egress: egress::Settings,
+    pub(super) token: token::Settings,
+    pub(super) log: telemetry::Settings,
+    pub(super) secret: Chosen,
+}
+
+/// Entries, and all that was found wrong on the way.
+pub(super) struct Resolver<'a> {
+    pub(super) entries: &'a Entries,
+    pub(super) document: Option<&'a Document>,
+    pub(super) variables: &'a [(String, String)],
+    pub(super) problems: &'a mut Vec<Problem>,
+    pub(super) warnings: &'a mut Vec<Problem>,
+}
+
+impl Resolver<'_> {
+    /// Resolves everything; `None` means that `problems` says why.
+    pub(super) fn parts(mut self) -> Option<Parts> {
+        let address = self.listener_address();
+        let admin = self.admin(address);
+        let listener = self.listener(address);
+        let server = self.server();
+        let enabled = routes::enabled(self.entries, self.problems);
+        let mut rules = routes::of_catalogue(&enabled);
+        if let Some(document) = self.document {
+            rules.extend(routes::of_document(document, &enabled, self.problems));
+        }
+        let scopes = self.scopes(&rules);
+        let licence = self.licence();
+        let egress = self.egress();
+        let missing = self.missing_from("dqe");
+        let secret = credential::choose(
+            self.entries,
+            self.variables,
+            &missing,
+            self.problems,
+            self.warnings,
+        );
+        let proxy = self.proxy(rules);
+        let log = self.log();
+
+        let (server, secret) = (server?, secret?);
+        let token = token::Settings {
+            url: format!("{}/oauth/access_token/", server.origin()),
+            client_id: licence?,
+            client_secret: secret.source.clone(),
+            scopes: scopes?,
+            connect_timeout: self.duration(&keys::UPSTREAM_CONNECT_TIMEOUT),
+        };
+        Some(Parts {
+            listener: listener?,
+            admin,
+            proxy,
+            upstream: upstream::Settings {
+                server,
+                connect_timeout: self.duration(&keys::UPSTREAM_CONNECT_TIMEOUT),
+                idle_timeout: self.duration(&keys::UPSTREAM_IDLE_TIMEOUT),
+                max_idle: self.entries.count(&keys::UPSTREAM_MAX_IDLE)?,
+            },
+            egress,
+            token,
+            log: log?,
+            secret,
+        })
+    }
+
+    /// Durations have a default each, so there is always one.
+    pub(super) fn duration(&self, key: &Key) -> Duration {
+        self.entries.duration(key).unwrap_or_default()
+    }
+
+    fn missing_from(&self, section: &str) -> Place {
+        self.document
+            .map_or(Place::Default, |document| document.place_of(section))
+    }
+
+    fn proxy(&mut self, routes: Vec<Rule>) -> proxy::Settings {
+        let hosts = self.names(&keys::LISTENER_HOSTS, names::host);
+        let origins = self.names(&keys::LISTENER_ORIGINS, names::origin);
+        proxy::Settings {
+            hosts,
+            origins,
+            first_byte_timeout: self.duration(&keys::UPSTREAM_FIRST_BYTE_TIMEOUT),
+            body_idle_timeout: self.duration(&keys::UPSTREAM_BODY_IDLE_TIMEOUT),
+            total_timeout: self.duration(&keys::UPSTREAM_TOTAL_TIMEOUT),
+            token_wait: self.duration(&keys::TOKEN_WAIT),
+            routes,
+        }
+    }
+
+    fn names(
+        &mut self,
+        key: &Key,
+        read: fn(&str) -> Result<String, names::InvalidName>,
+    ) -> Vec<String> {
+        let mut found = Vec::new();
+        let (items, _) = self.entries.list(key).unwrap_or((&[], &Place::Default));
+        for item in items {
+            match read(&item.text) {
+                Ok(name) if found.contains(&name) => {}
+                Ok(name) => found.push(name),
+                Err(error) => self
+                    .problems
+                    .push(Problem::new(&item.place, key, error.message).hint(error.hint)),
+            }
+        }
+        found
+    }
+
+    fn server(&mut self) -> Option<upstream::Server> {
+        let key = &keys::DQE_SERVERS;
+        let (items, place) = self.entries.list(key)?;
+        let [item, others @ ..] = items else {
+            self.problems.push(
+                Problem::new(place, key, "no server is named")
+                    .hint("leave the key out for the default, or name one server"),
+            );
+            return None;
+        };
+        if let [second, ..] = others {
+            self.problems.push(
+                Problem::new(
+                    &second.place,
+                    key,
+                    "more than one server: failover is not available yet",
+                )
+                .hint("name exactly one server"),
+            );
+        }
+        match upstream::Server::parse(&item.text) {
+            Ok(server) => Some(server),
+            Err(error) => {
+                self.problems.push(
+                    Problem::new(&item.place, key, error.to_string())
+                        .hint("for example \"https://prod2.dqe-software.com\""),
+                );
+                None
+            }
+        }
+    }
+
+    fn scopes(&mut self, rules: &[Rule]) -> Option<Vec<Scope>> {
+        let key = &keys::DQE_SCOPES;
+        let Some((items, place)) = self.entries.list(key) else {
+            return Some(
+                Scope::ALL
+                    .into_iter()
+                    .filter(|scope| {
+                        *scope == Scope::General || rules.iter().any(|rule| rule.scope == *scope)
+                    })
+                    .collect(),
+            );
+        };
+        if items.is_empty() {
+            self.problems.push(
+                Problem::new(place, key, "an empty list leaves nothing to forward")
+                    .hint("write \"auto\", or name the scopes of your contract"),
+            );
+            return None;
+        }
+        let mut scopes = Vec::new();
+        for item in items {
+            if item.text == "auto" {
+                self.problems.push(
+                    Problem::new(&item.place, key, "\"auto\" stands alone, not in a list")
+                        .hint("write scopes = \"auto\""),
+                );
+            } else if let Some(scope) = routes::scope(key, &item.text, &item.place, self.problems)
+                && !scopes.contains(&scope)
+            {
+                scopes.push(scope);
+            }
+        }
+        Some(scopes)
+    }
+
+    fn licence(&mut self) -> Option<SecretString> {
+        let key = &keys::DQE_LICENCE;
+        let Some((text, place)) = self.entries.text(key) else {
+            if !self.entries.is_reported(key) {
+                let missing = self.missing_from(key.section);
+                self.problems.push(Problem::new(&missing, key, "not set").hint(
+                    "set DQE_LICENCE, or licence = \"…\" below [dqe]: the licence code DQE gave you",
+                ));
+            }
+            return None;
+        };
+        if text.trim() != text || text.chars().any(char::is_control) {
+            self.problems.push(
+                Problem::new(place, key, "holds a space at an end or a control character")
+                    .hint("write the licence code alone"),
+            );
+            return None;
+        }
+        Some(SecretString::from(text))
+    }
+
+    fn egress(&mut self) -> egress::Settings {
+        let key = &keys::UPSTREAM_CA_FILES;
+        let mut ca_files = Vec::new();
+        for item in self.entries.list(key).map_or(&[][..], |(items, _)| items) {
+            let path = credential::beside(&item.place, &item.text);
+            if !path.is_file() {
+                self.warnings.push(
+                    Problem::new(
+                        &item.place,
+                        key,
+                        "there is no file at this path, or it cannot be looked at",
+                    )
+                    .hint("the proxy does not start without it"),
+                );
+            }
+            ca_files.push(path);
+        }
+        egress::Settings { ca_files }
+    }
+
+    fn log(&self) -> Option<telemetry::Settings> {
+        let (level, _) = self.entries.text(&keys::LOG_LEVEL)?;
+        let (format, _) = self.entries.text(&keys::LOG_FORMAT)?;
+        Some(telemetry::Settings {
+            level: level.parse().ok()?,
+            format: match format {
+                "json" => telemetry::Format::Json,
+                "text" => telemetry::Format::Text,
+                _ => telemetry::Format::Auto,
+            },
+            access: self.entries.switch(&keys::LOG_ACCESS)?,
+        })
+    }
+}

@@ -1,0 +1,267 @@
+//! The rules of the route table: the catalogue's paths, then `[[route]]`.
+
+use super::file::{Document, Route};
+use super::keys;
+use super::problem::{Place, Problem};
+use super::value::Entries;
+use crate::dqe::{Scope, catalogue};
+use crate::proxy::route::{Pattern, Rule};
+
+/// Paths DQE documents whose calls the proxy cannot carry yet.
+const NOT_AVAILABLE: &str = "IDMOBILE";
+
+/// The catalogue's rules, with those side effects that `dqe.enable` names.
+pub(super) fn of_catalogue(enabled: &[&'static str]) -> Vec<Rule> {
+    catalogue::CATALOGUE
+        .iter()
+        .filter(|entry| !entry.side_effects || enabled.contains(&entry.path))
+        .map(|entry| Rule {
+            pattern: Pattern::Exact(format!("/{}/", entry.path)),
+            scope: entry.scope,
+            side_effects: entry.side_effects,
+        })
+        .collect()
+}
+
+/// The catalogue's names in `dqe.enable`.
+pub(super) fn enabled(entries: &Entries, problems: &mut Vec<Problem>) -> Vec<&'static str> {
+    let key = &keys::DQE_ENABLE;
+    let acting = || {
+        catalogue::CATALOGUE
+            .iter()
+            .filter(|entry| entry.side_effects)
+    };
+    let mut enabled = Vec::new();
+    let (items, _) = entries.list(key).unwrap_or((&[], &Place::Default));
+    for item in items {
+        let name = item.text.trim_matches('/');
+        if let Some(entry) = acting().find(|entry| entry.path.eq_ignore_ascii_case(name)) {
+            if !enabled.contains(&entry.path) {
+                enabled.push(entry.path);
+            }
+            continue;
+        }
+        let is_plain = catalogue::CATALOGUE
+            .iter()
+            .any(|entry| entry.path.eq_ignore_ascii_case(name));
+        let problem = if name.eq_ignore_ascii_case(NOT_AVAILABLE) {
+            Problem::new(
+                &item.place,
+                key,
+                format!("{NOT_AVAILABLE} is not available yet"),
+            )
+            .hint("take it out of the list")
+        } else if is_plain {
+            Problem::new(&item.place, key, "this path has no side effects")
+                .hint("it is on already: take it out of the list")
+        } else {
+            let names: Vec<_> = acting().map(|entry| entry.path).collect();
+            let hint = match keys::nearest(name, names.iter().copied()) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("one of {}", names.join(", ")),
+            };
+            Problem::new(&item.place, key, "not a path with side effects").hint(hint)
+        };
+        problems.push(problem);
+    }
+    enabled
+}
+
+/// The rules of `[[route]]`.
+pub(super) fn of_document(
+    document: &Document,
+    enabled: &[&'static str],
+    problems: &mut Vec<Problem>,
+) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let mut seen: Vec<(Pattern, &Place)> = Vec::new();
+    for route in &document.routes {
+        let pattern = pattern_of(route, problems);
+        let scope = scope_of(route, problems);
+        let Some((pattern, place)) = pattern else {
+            continue;
+        };
+        let folded = fold(&pattern);
+        if let Some((_, Place::File { line, .. })) = seen.iter().find(|(other, _)| *other == folded)
+        {
+            problems.push(
+                Problem::new(
+                    place,
+                    &keys::ROUTE_PATH,
+                    format!("line {line} has the same path"),
+                )
+                .hint("letter case and a slash at the end make no difference; keep one of the two"),
+            );
+            continue;
+        }
+        seen.push((folded, place));
+        let acts = acting_path(&pattern);
+        if let Some(name) = acts
+            && !enabled.contains(&name)
+        {
+            problems.push(
+                Problem::new(
+                    place,
+                    &keys::ROUTE_PATH,
+                    format!("{name} has side effects and is not enabled"),
+                )
+                .hint(format!("add \"{name}\" to enable below [dqe]")),
+            );
+            continue;
+        }
+        let Some(scope) = scope else { continue };
+        let written = route.entries.switch(&keys::ROUTE_SIDE_EFFECTS);
+        rules.push(Rule {
+            pattern,
+            scope,
+            // What the catalogue knows to act stays so, whatever a route says.
+            side_effects: acts.is_some() || written == Some(true),
+        });
+    }
+    rules
+}
+
+fn scope_of(route: &Route, problems: &mut Vec<Problem>) -> Option<Scope> {
+    let key = &keys::ROUTE_SCOPE;
+    match route.entries.text(key) {
+        Some((text, place)) => scope(key, text, place, problems),
+        None => {
+            missing(route, key, "scope = \"client_general\"", problems);
+            None
+        }
+    }
+}
+
+/// Reads one scope.
+pub(super) fn scope(
+    key: &keys::Key,
+    text: &str,
+    place: &Place,
+    problems: &mut Vec<Problem>,
+) -> Option<Scope> {
+    if let Ok(scope) = text.parse() {
+        return Some(scope);
+    }
+    let names = Scope::ALL.map(Scope::as_str);
+    let hint = match keys::nearest(text, names) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("one of {}", names.join(", ")),
+    };
+    problems.push(Problem::new(place, key, "not a scope of DQE").hint(hint));
+    None
+}
+
+fn pattern_of<'a>(route: &'a Route, problems: &mut Vec<Problem>) -> Option<(Pattern, &'a Place)> {
+    let key = &keys::ROUTE_PATH;
+    let Some((text, place)) = route.entries.text(key) else {
+        missing(route, key, "path = \"/v1/email/lookup\"", problems);
+        return None;
+    };
+    match parse_pattern(text) {
+        Ok(pattern) => Some((pattern, place)),
+        Err((message, hint)) => {
+            problems.push(Problem::new(place, key, message).hint(hint));
+            None
+        }
+    }
+}
+
+fn missing(route: &Route, key: &keys::Key, example: &str, problems: &mut Vec<Problem>) {
+    if !route.entries.is_reported(key) {
+        problems.push(
+            Problem::new(&route.place, key, "this route has none")
+                .hint(format!("write {example} below [[route]]")),
+        );
+    }
+}
+
+const HOW: &str = "a path is written \"/v1/email/lookup\", or \"/x/*\" for everything below";
+
+fn parse_pattern(text: &str) -> Result<Pattern, (&'static str, &'static str)> {
+    if catalogue::is_token_endpoint(&plain(text)) {
+        return Err((
+            "the token endpoint is never forwarded to",
+            "the proxy obtains the tokens itself: leave this route out",
+        ));
+    }
+    if !text.starts_with('/') {
+        return Err(("a path begins with a slash", HOW));
+    }
+    if text.contains(['?', '#']) {
+        return Err(("a route is a path, without query and fragment", HOW));
+    }
+    if text.contains('%') {
+        return Err(("a route has no percent-encoded characters", HOW));
+    }
+    let (path, below) = match text.strip_suffix("/*") {
+        Some(path) => (path, true),
+        None => (text, false),
+    };
+    if path.contains('*') {
+        return Err(("a star stands at the end only, after a slash", HOW));
+    }
+    let is_path_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()+,;=:@".contains(&byte);
+    if !path.bytes().all(is_path_byte) {
+        return Err(("a character that has no place in a path", HOW));
+    }
+    if path.contains("//") || path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err(("a path has no empty, \".\" or \"..\" segments", HOW));
+    }
+    if !below {
+        return Ok(Pattern::Exact(text.to_owned()));
+    }
+    let prefix = format!("{path}/");
+    if catalogue::strip_version(prefix.trim_start_matches('/')).is_empty() {
+        return Err((
+            "this covers every path, those with side effects included",
+            "name a longer path before the star",
+        ));
+    }
+    Ok(Pattern::Below(prefix))
+}
+
+/// The path with percent-encoding, backslashes, dot segments and
+/// parameters undone, as a
+/// server might read it.
+fn plain(text: &str) -> String {
+    let mut text = text.to_owned();
+    // Twice encoded is seen through as well.
+    for _ in 0..3 {
+        text = percent_encoding::percent_decode_str(&text)
+            .decode_utf8_lossy()
+            .into_owned();
+    }
+    let path = text.split(['?', '#']).next().unwrap_or_default();
+    let mut segments = Vec::new();
+    for segment in path.split(['/', '\\']) {
+        // A server may take what follows a semicolon for a parameter.
+        match segment.split(';').next().unwrap_or_default().trim() {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            other => segments.push(other),
+        }
+    }
+    segments.join("/")
+}
+
+/// The pattern with what makes no difference taken away.
+fn fold(pattern: &Pattern) -> Pattern {
+    let plain = |path: &str| path.trim_end_matches('/').to_ascii_lowercase();
+    match pattern {
+        Pattern::Exact(path) => Pattern::Exact(plain(path)),
+        Pattern::Below(path) => Pattern::Below(plain(path)),
+    }
+}
+
+/// The catalogue's path with side effects that `pattern` is for.
+fn acting_path(pattern: &Pattern) -> Option<&'static str> {
+    let (Pattern::Exact(path) | Pattern::Below(path)) = pattern;
+    let path = catalogue::strip_version(path.trim_start_matches('/')).trim_end_matches('/');
+    catalogue::CATALOGUE
+        .iter()
+        .find(|entry| entry.side_effects && entry.path.eq_ignore_ascii_case(path))
+        .map(|entry| entry.path)
+}

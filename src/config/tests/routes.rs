@@ -1,0 +1,185 @@
+//! `[[route]]`, the catalogue and the scopes they lead to.
+
+use super::*;
+use crate::dqe::Scope;
+use crate::proxy::route::{Pattern, Rule};
+
+fn route(path: &str) -> String {
+    format!("[[route]]\npath = '{path}'\nscope = \"client_email\"\n")
+}
+
+fn rule(pattern: Pattern, scope: Scope, side_effects: bool) -> Rule {
+    Rule {
+        pattern,
+        scope,
+        side_effects,
+    }
+}
+
+#[test]
+fn a_route_stands_after_the_catalogue() {
+    let config = with_minimum(
+        "[[route]]\npath = \"/v1/New/lookup\"\nscope = \"client_email\"\n[[route]]\npath = \"/x/*\"\nscope = \"client_b2b\"\nside_effects = true\n",
+    )
+    .unwrap();
+    let routes = &config.proxy.routes;
+    assert_eq!(
+        routes[0],
+        rule(Pattern::Exact("/SINGLEV2/".into()), Scope::Address, false)
+    );
+    assert_eq!(
+        routes[routes.len() - 2..],
+        [
+            rule(Pattern::Exact("/v1/New/lookup".into()), Scope::Email, false),
+            rule(Pattern::Below("/x/".into()), Scope::B2b, true),
+        ]
+    );
+}
+
+#[test]
+fn paths_that_act_are_routes_only_when_enabled() {
+    let acting = |text: &str| -> Vec<Rule> {
+        let routes = with_minimum(text).unwrap().proxy.routes;
+        routes
+            .into_iter()
+            .filter(|rule| rule.side_effects)
+            .collect()
+    };
+    assert_eq!(acting(""), []);
+    let message = rule(Pattern::Exact("/GDPR_MSG/".into()), Scope::General, true);
+    assert_eq!(
+        acting("[dqe]\nenable = [\"gdpr_msg\", \"/GDPR_MSG/\"]"),
+        [message]
+    );
+    assert_eq!(
+        acting("[dqe]\nenable = [\"GDPR_VERIF\", \"GDPR_MSG\"]").len(),
+        2
+    );
+}
+
+#[test]
+fn a_route_cannot_make_an_acting_path_harmless() {
+    for path in ["/GDPR_MSG/", "/v1/gdpr_msg", "/GDPR_MSG/*"] {
+        let error = with_minimum(&route(path)).unwrap_err();
+        assert_eq!(
+            lines(&error),
+            ["2:8: route.path: GDPR_MSG has side effects and is not enabled"],
+            "{path}"
+        );
+        let enabled = format!("[dqe]\nenable = [\"GDPR_MSG\"]\n{}", route(path));
+        let routes = with_minimum(&enabled).unwrap().proxy.routes;
+        assert!(routes.last().unwrap().side_effects, "{path}");
+    }
+}
+
+#[test]
+fn the_token_endpoint_is_refused_in_every_spelling() {
+    for path in [
+        "/oauth/access_token/",
+        "/OAuth/Access_Token",
+        "/oauth/*",
+        "/v1/oauth/access_token",
+        "/%6fauth/access_token/",
+        "/%256fauth/access_token/",
+        "/x/../oauth/access_token/",
+        "/x/%2e%2e/oauth/access_token/",
+        "/./oauth/",
+        "//oauth/access_token/",
+        "/\\oauth/access_token",
+        "oauth/access_token",
+        "/access_token/",
+        "/oauth/access_token/?x=1",
+        "/oauth;a=b/access_token",
+    ] {
+        let error = with_minimum(&route(path)).expect_err(path);
+        assert_eq!(
+            lines(&error),
+            ["2:8: route.path: the token endpoint is never forwarded to"],
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_path_that_is_none_is_refused() {
+    for (path, message) in [
+        ("email/lookup", "a path begins with a slash"),
+        ("https://dqe/x", "a path begins with a slash"),
+        ("/x?a=b", "a route is a path, without query and fragment"),
+        ("/x#a", "a route is a path, without query and fragment"),
+        ("/a b", "a character that has no place in a path"),
+        ("/é", "a character that has no place in a path"),
+        ("/a\\b", "a character that has no place in a path"),
+        ("/a%20b", "a route has no percent-encoded characters"),
+        ("/a//b", "a path has no empty, \".\" or \"..\" segments"),
+        ("/a/./b", "a path has no empty, \".\" or \"..\" segments"),
+        ("/a/..", "a path has no empty, \".\" or \"..\" segments"),
+        ("/a*", "a star stands at the end only, after a slash"),
+        ("/*/b", "a star stands at the end only, after a slash"),
+        ("/a/*/*", "a star stands at the end only, after a slash"),
+        (
+            "/*",
+            "this covers every path, those with side effects included",
+        ),
+        (
+            "/v1/*",
+            "this covers every path, those with side effects included",
+        ),
+    ] {
+        let error = with_minimum(&route(path)).expect_err(path);
+        assert_eq!(
+            lines(&error),
+            [format!("2:8: route.path: {message}")],
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn two_routes_for_one_path_are_refused() {
+    for (first, second, same) in [
+        ("/a", "/A/", true),
+        ("/a/*", "/A/*", true),
+        ("/a", "/a/*", false),
+        ("/a", "/b", false),
+    ] {
+        let outcome = with_minimum(&format!("{}{}", route(first), route(second)));
+        let expected = same.then(|| vec!["5:8: route.path: line 2 has the same path".to_owned()]);
+        assert_eq!(
+            outcome.err().map(|error| lines(&error)),
+            expected,
+            "{first} {second}"
+        );
+    }
+}
+
+#[test]
+fn a_route_needs_a_path_and_a_scope() {
+    let error = with_minimum("[log]\n\n[[route]]\n\n[[route]]\npath = \"/a\"\nscope = \"client_emial\"\nsideeffects = true").unwrap_err();
+    assert_eq!(
+        lines(&error),
+        [
+            "3:1: route.path: this route has none",
+            "3:1: route.scope: this route has none",
+            "7:9: route.scope: not a scope of DQE",
+            "8:1: route.sideeffects: unknown key",
+        ]
+    );
+}
+
+#[test]
+fn auto_keeps_a_token_for_every_scope_a_rule_needs() {
+    assert_eq!(with_minimum("").unwrap().token.scopes, Scope::ALL);
+    let listed =
+        with_minimum("[dqe]\nscopes = [\"client_phone\", \"client_email\", \"client_phone\"]")
+            .unwrap();
+    assert_eq!(listed.token.scopes, [Scope::Phone, Scope::Email]);
+    // What is not listed stays known, so that the proxy can say what is missing.
+    assert!(
+        listed
+            .proxy
+            .routes
+            .iter()
+            .any(|rule| rule.scope == Scope::Address)
+    );
+}
