@@ -1,0 +1,116 @@
+//! Every metric that is shown, with its help. Names and labels are a promise
+//! to dashboards: a change is a line in the changelog.
+
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::MetricType::{Counter, Gauge, Histogram, Info};
+
+/// A metric: its name (without the `_total` and `_info` that its type adds),
+/// its type and its help.
+pub(super) struct Family(
+    pub(super) &'static str,
+    pub(super) MetricType,
+    pub(super) &'static str,
+);
+
+pub(super) const REQUESTS: Family = Family(
+    "dqe_proxy_requests",
+    Counter,
+    "Requests answered, by route and by outcome: a kind of ok, or the error code.",
+);
+pub(super) const REQUEST_DURATION: Family = Family(
+    "dqe_proxy_request_duration_seconds",
+    Histogram,
+    "Time from a request's head to the end of its answer.",
+);
+pub(super) const REPLAYS: Family = Family(
+    "dqe_proxy_replays",
+    Counter,
+    "Requests sent again with a newer token.",
+);
+pub(super) const REQUESTS_IN_FLIGHT: Family = Family(
+    "dqe_proxy_requests_in_flight",
+    Gauge,
+    "Requests whose answer has not ended yet.",
+);
+pub(super) const CALLER_CONNECTIONS: Family = Family(
+    "dqe_proxy_caller_connections",
+    Gauge,
+    "Connections of callers that are open.",
+);
+pub(super) const CALLER_CONNECTIONS_OPENED: Family = Family(
+    "dqe_proxy_caller_connections_opened",
+    Counter,
+    "Connections of callers that were accepted.",
+);
+pub(super) const CALLER_CONNECTIONS_REFUSED: Family = Family(
+    "dqe_proxy_caller_connections_refused",
+    Counter,
+    "Connections refused by the list of allowed networks.",
+);
+pub(super) const UPSTREAM_CONNECTIONS: Family = Family(
+    "dqe_proxy_upstream_connections",
+    Gauge,
+    "Connections to DQE that are open.",
+);
+pub(super) const UPSTREAM_CONNECTIONS_OPENED: Family = Family(
+    "dqe_proxy_upstream_connections_opened",
+    Counter,
+    "Connections made to DQE.",
+);
+pub(super) const TOKEN_STATE: Family = Family(
+    "dqe_proxy_token_state",
+    Gauge,
+    "1 for the state that the token of a scope is in, 0 for the others.",
+);
+pub(super) const TOKEN_SECONDS_TO_EXPIRY: Family = Family(
+    "dqe_proxy_token_seconds_to_expiry",
+    Gauge,
+    "Seconds until the token expires; negative afterwards, absent without a token.",
+);
+pub(super) const TOKEN_GENERATION: Family = Family(
+    "dqe_proxy_token_generation",
+    Gauge,
+    "Number of the token in use, counted from the start of the process.",
+);
+pub(super) const TOKEN_RENEWALS: Family = Family(
+    "dqe_proxy_token_renewals",
+    Counter,
+    "Calls to the token endpoint, by outcome and reason.",
+);
+pub(super) const TOKEN_FORCED_RENEWALS: Family = Family(
+    "dqe_proxy_token_forced_renewals",
+    Counter,
+    "Renewals forced because DQE rejected the token.",
+);
+pub(super) const TOKEN_SAME: Family = Family(
+    "dqe_proxy_token_same",
+    Counter,
+    "Renewals that brought the token already held.",
+);
+pub(super) const TOKEN_RESTARTS: Family = Family(
+    "dqe_proxy_token_renewer_restarts",
+    Counter,
+    "Times the task that renews a token was started again after a panic.",
+);
+pub(super) const ACCESS_LOG_DROPPED: Family = Family(
+    "dqe_proxy_access_log_dropped",
+    Counter,
+    "Lines of the access log lost because standard output was not read.",
+);
+pub(super) const EVENT_LOG_DROPPED: Family = Family(
+    "dqe_proxy_event_log_dropped",
+    Counter,
+    "Lines of the log lost because standard error was not read.",
+);
+pub(super) const READY: Family = Family("dqe_proxy_ready", Gauge, "1 when calls can be served.");
+pub(super) const DRAINING: Family = Family(
+    "dqe_proxy_draining",
+    Gauge,
+    "1 when the proxy has been told to stop.",
+);
+pub(super) const BUILD: Family = Family("dqe_proxy_build", Info, "The version that runs.");
+pub(super) const START_TIME: Family = Family(
+    "process_start_time_seconds",
+    Gauge,
+    "Start of the process, in seconds since 1970.",
+);

@@ -1,0 +1,116 @@
+//! What the admin side asks of the running proxy: plain values, without
+//! secrets, taken at the moment of the question.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::metrics::Metrics;
+
+/// The running proxy, as operators see it. Asked at each request of an
+/// operator, from the control thread; must not block.
+pub trait Source: Send + Sync + 'static {
+    /// One per scope that a token is kept for; scopes differ.
+    fn tokens(&self) -> Vec<TokenView>;
+
+    /// Whether the proxy has been told to stop.
+    fn is_draining(&self) -> bool;
+
+    /// The counters now in use; a reload may have replaced those of before.
+    fn metrics(&self) -> Arc<Metrics>;
+
+    /// Lines of the access log that were lost; `None` when there is no such log.
+    fn access_log_dropped(&self) -> Option<u64>;
+
+    /// Lines of the log of events that were lost.
+    fn event_log_dropped(&self) -> u64;
+
+    /// When the process started.
+    fn started(&self) -> SystemTime;
+}
+
+/// Whether calls can be served.
+pub(super) fn is_ready(is_draining: bool, tokens: &[TokenView]) -> bool {
+    !is_draining && tokens.iter().any(|token| token.state.is_usable())
+}
+
+/// A scope's token, without the token.
+#[derive(Clone, Debug)]
+pub struct TokenView {
+    /// The scope, as on the wire.
+    pub scope: &'static str,
+    /// How the token stands.
+    pub state: TokenState,
+    /// Seconds until DQE stops accepting the token, negative afterwards;
+    /// `None` without a token.
+    pub seconds_to_expiry: Option<f64>,
+    /// Number of tokens obtained so far.
+    pub generation: u64,
+    /// Renewals so far; no two with the same outcome and reason.
+    pub renewals: Vec<Renewals>,
+    /// Renewals forced by a rejected token.
+    pub forced_renewals: u64,
+    /// Renewals that brought the token already held.
+    pub same_token: u64,
+    /// Times the renewing task had to be started again after a panic.
+    pub restarts: u64,
+    /// Why the last renewal failed, in a sentence fit for anybody who may see
+    /// this port; `None` when it did not fail.
+    pub reason: Option<String>,
+}
+
+/// How many renewals ended in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewals {
+    /// How they ended, for example `ok` or `transient`.
+    pub outcome: &'static str,
+    /// Why they ended so, a stable word; empty when there is nothing to say.
+    pub reason: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// How a scope's token stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenState {
+    /// None yet, none refused yet.
+    Waiting,
+    /// Not due for renewal.
+    Fresh,
+    /// Usable, but due for renewal.
+    Stale,
+    /// The last one is no longer usable.
+    Expired,
+    /// The token endpoint refuses to give one.
+    Refused,
+}
+
+impl TokenState {
+    pub(super) const ALL: [Self; 5] = [
+        Self::Waiting,
+        Self::Fresh,
+        Self::Stale,
+        Self::Expired,
+        Self::Refused,
+    ];
+
+    /// The word for it in metrics and in text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether requests can be sent with it.
+    #[must_use]
+    pub fn is_usable(self) -> bool {
+        match self {
+            Self::Fresh | Self::Stale => true,
+            Self::Waiting | Self::Expired | Self::Refused => false,
+        }
+    }
+}
