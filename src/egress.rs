@@ -28,7 +28,9 @@ pub enum EgressError {
         reason: String,
     },
     /// Neither the system nor the settings name any authority.
-    #[error("no trusted certificate authority: the system has none and egress.ca_files names none")]
+    #[error(
+        "no trusted certificate authority: the system has none and upstream.ca_files names none"
+    )]
     NoRoots,
     /// rustls refused the policy.
     #[error("cannot prepare TLS")]

@@ -107,7 +107,7 @@ fn push_text(out: &mut String, time: &str, record: &AccessRecord<'_>) {
     // Writing to a String cannot fail.
     let _ = write!(
         Escaped(out),
-        "{time} {:>3} {:<7} {:<28} {:>9.3} ms  {:<15} {:<20} {:<15} \
+        "{time} {:>3} {:<7} {:<28} {:>9.3} ms  {:<22} {:<15} {:<15} \
          in={} out={} token={:.3} connect={:.3} first={:.3} attempts={} {} {}",
         record.status,
         or_dash(record.method),

@@ -240,4 +240,18 @@ mod tests {
         let written = numbers(&memory.text()).len();
         assert_eq!(u64::try_from(written).unwrap() + dropped, records);
     }
+
+    #[test]
+    fn a_reader_that_has_gone_costs_records_and_nothing_else() {
+        let (reader, pipe) = io::pipe().unwrap();
+        let log = AccessLog::start(Format::Json, Box::new(pipe)).unwrap();
+        let mut mine = log.for_worker();
+        drop(reader);
+        for number in 0..3 {
+            mine.record(&record(number));
+            mine.flush();
+        }
+        assert!(log.finish(SOON));
+        assert_eq!(log.dropped(), 3);
+    }
 }

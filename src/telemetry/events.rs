@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use tracing::{Dispatch, Level};
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer as FieldWriter, debug_fn};
@@ -27,7 +28,7 @@ const WAITING_LINES: usize = 1024;
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Starts logging to standard error. To be kept until the program ends: the
-/// last lines are written when it is dropped.
+/// last lines are written when it is dropped, which `std::process::exit` skips.
 ///
 /// The first call in a process counts; later ones (tests) change nothing.
 /// Fails when the system has no thread to give.
@@ -78,7 +79,8 @@ fn dispatch(level: Level, is_text: bool, has_colours: bool, lines: HandOver) -> 
         let fields = debug_fn(|out, field, value| match field.name() {
             "message" => write!(Escaped(out), "{value:?}"),
             name => write!(Escaped(out), "{name}={value:?}"),
-        });
+        })
+        .delimited(" ");
         Dispatch::new(registry.with(layer.fmt_fields(fields).with_writer(Lines {
             lines,
             is_json: false,
@@ -162,6 +164,18 @@ mod tests {
         });
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains(" DEBUG dqe_proxy::telemetry::events::tests: ours"));
+    }
+
+    #[test]
+    fn text_lines_begin_with_the_time_and_end_with_the_fields() {
+        let text = logged(true, Level::INFO, || {
+            tracing::warn!(scope = "client_email", retry_seconds = 4, "no token");
+        });
+        let (time, rest) = text.split_once(' ').unwrap();
+        time.parse::<jiff::Timestamp>().unwrap();
+        let expected = "WARN dqe_proxy::telemetry::events::tests: \
+                        no token scope=\"client_email\" retry_seconds=4\n";
+        assert_eq!(rest.trim_start(), expected);
     }
 
     #[test]
