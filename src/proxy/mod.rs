@@ -1,8 +1,40 @@
-//! The request path.
+//! The request path, in order: gate → route → token → attempt → answer.
+//!
+//! One [`Worker`] per thread holds everything its requests need; nothing of it
+//! is shared with another thread but the token cells and the counters. A
+//! request is one future inside its connection's task and spawns nothing.
 
+mod attempt;
+mod decide;
+mod error;
+mod exchange;
+mod gate;
+mod headers;
+mod response;
 pub mod route;
+mod upload;
 
-use std::time::Duration;
+use std::cell::{Cell, RefCell, RefMut};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderValue, Request, Response, request};
+use hyper::body::Incoming;
+
+pub use error::{Appearance, Code, ProxyError};
+pub use response::Answer;
+pub use upload::OutgoingBody;
+
+use crate::caller::Caller;
+use crate::metrics::{Metrics, WorkerMetrics};
+use crate::telemetry::WorkerLog;
+use crate::upstream::Client;
+use exchange::Exchange;
+use gate::Gate;
+use headers::Noted;
+use route::{NoRoute, Route, RouteTable};
+use upload::Upload;
 
 /// What the request path is told by the operator.
 #[derive(Clone, Debug)]
@@ -21,4 +53,248 @@ pub struct Settings {
     pub token_wait: Duration,
     /// Routes in order of rising precedence: the catalogue first, `[[route]]` after it.
     pub routes: Vec<route::Rule>,
+}
+
+/// Label of requests that matched no route; the first of the route names.
+pub const NO_ROUTE: &str = "none";
+
+/// Route labels for the metrics of these settings, in the order the worker counts them.
+#[must_use]
+pub fn route_names(settings: &Settings) -> Vec<String> {
+    let routes = settings.routes.iter().map(route::Rule::name);
+    std::iter::once(NO_ROUTE.to_owned()).chain(routes).collect()
+}
+
+/// One thread's request path.
+pub struct Worker {
+    settings: Settings,
+    gate: Gate,
+    routes: RouteTable,
+    client: Rc<Client<OutgoingBody>>,
+    metrics: Arc<Metrics>,
+    index: usize,
+    log: Option<RefCell<WorkerLog>>,
+    /// Half of each request id: random per worker, so that ids never repeat across restarts.
+    id_prefix: u64,
+    next_id: Cell<u64>,
+}
+
+impl Worker {
+    /// `index` is this thread's place in `metrics`; `id_prefix` is random.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        routes: RouteTable,
+        client: Rc<Client<OutgoingBody>>,
+        metrics: Arc<Metrics>,
+        index: usize,
+        log: Option<WorkerLog>,
+        id_prefix: u64,
+    ) -> Rc<Self> {
+        let gate = Gate::new(settings.hosts.clone(), settings.origins.clone());
+        Rc::new(Self {
+            settings,
+            gate,
+            routes,
+            client,
+            metrics,
+            index,
+            log: log.map(RefCell::new),
+            id_prefix,
+            next_id: Cell::new(0),
+        })
+    }
+
+    /// Answers one request. Never fails: what goes wrong becomes an answer.
+    ///
+    /// What needs no waiting is done before the future is made, and what the
+    /// future works on is in one box: hyper moves the future about, so it is small.
+    pub fn answer(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        caller: Caller,
+    ) -> impl Future<Output = Response<Answer>> + use<> {
+        let prepared = self.prepare(request, caller);
+        async move {
+            let (error, mut call) = match prepared {
+                Ok(mut call) => match attempt::send(&mut call).await {
+                    Ok(answer) => return response::forwarded(answer, call),
+                    Err(error) => (error, call),
+                },
+                Err(refused) => refused,
+            };
+            call.worker.report(&error, &call.exchange);
+            // The answer itself must reach the caller within reason, whatever ran out before.
+            let idle_timeout = call.worker.settings.body_idle_timeout;
+            call.caller.deadline.clear_total();
+            call.caller
+                .deadline
+                .set_phase(Instant::now() + idle_timeout);
+            response::refused(&error, &mut call.exchange).map(|body| Answer::Own { body, call })
+        }
+    }
+
+    /// Gate, route, and everything else that is known before a token is.
+    fn prepare(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        caller: Caller,
+    ) -> Result<Box<Call>, (ProxyError, Box<Call>)> {
+        let noted = Noted::in_request(request.headers());
+        let exchange = self.begin(&request, noted, &caller);
+        let refused = self.gate.check(&request, noted).err();
+        let (head, incoming) = request.into_parts();
+        let mut call = Box::new(Call {
+            worker: self,
+            route: 0,
+            head,
+            upload: None,
+            caller,
+            exchange,
+        });
+        match refused {
+            None => match call.find_way(incoming, noted) {
+                Ok(()) => Ok(call),
+                Err(error) => Err((error, call)),
+            },
+            Some(error) => Err((error, call)),
+        }
+    }
+
+    fn begin(
+        self: &Rc<Self>,
+        request: &Request<Incoming>,
+        noted: Noted,
+        caller: &Caller,
+    ) -> Exchange {
+        let given = if noted.request_id {
+            given_id(request.headers())
+        } else {
+            None
+        };
+        let id = given.cloned().unwrap_or_else(|| self.new_id());
+        let (method, version) = (request.method().clone(), request.version());
+        Exchange::begin(Rc::clone(self), method, version, caller.address, id)
+    }
+
+    /// A failure is logged once, here, with its causes; refusals of what
+    /// callers ask are in the access log and need no line of their own.
+    fn report(&self, error: &ProxyError, exchange: &Exchange) {
+        let appearance = error.appearance();
+        if !appearance.status.is_server_error() {
+            return;
+        }
+        let causes =
+            std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+        let causes: Vec<String> = causes.map(ToString::to_string).collect();
+        tracing::warn!(
+            code = appearance.code.as_str(),
+            request_id = exchange.request_id().to_str().unwrap_or_default(),
+            cause = causes.join(": "),
+            "{error}"
+        );
+    }
+
+    fn new_id(&self) -> HeaderValue {
+        let count = self.next_id.get();
+        self.next_id.set(count.wrapping_add(1));
+        let mut text = [0; 32];
+        write_hex(&mut text[..16], self.id_prefix);
+        write_hex(&mut text[16..], count);
+        // Hexadecimal digits are always a legal value; the fallback is never taken.
+        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("none"))
+    }
+
+    fn counts(&self) -> &WorkerMetrics {
+        &self.metrics.workers[self.index]
+    }
+
+    /// Place of a route among the labels of the metrics.
+    fn label(&self, route: Option<usize>) -> usize {
+        route.map_or(0, |index| index + 1)
+    }
+
+    fn names(&self, route: Option<usize>) -> (&str, &str) {
+        match route {
+            Some(index) => {
+                let route = self.routes.route(index);
+                (&route.name, route.scope.as_str())
+            }
+            None => (NO_ROUTE, ""),
+        }
+    }
+
+    fn log(&self) -> Option<RefMut<'_, WorkerLog>> {
+        self.log.as_ref().map(RefCell::borrow_mut)
+    }
+
+    /// Housekeeping, to be called about once a second and at the end: hands
+    /// the access log on and closes connections that have been idle too long.
+    pub fn tidy(&self) {
+        if let Some(mut log) = self.log() {
+            log.flush();
+        }
+        self.client.sweep(Instant::now());
+        let (counts, made) = (self.counts(), self.client.counts());
+        counts.upstream_connections_opened.set(made.opened.get());
+        counts.upstream_connections_closed.set(made.closed.get());
+    }
+}
+
+/// One request on its way to DQE, and its record.
+pub struct Call {
+    worker: Rc<Worker>,
+    /// Index of the route.
+    route: usize,
+    /// The request as it goes to DQE, but for the token.
+    head: request::Parts,
+    upload: Option<Rc<Upload>>,
+    caller: Caller,
+    exchange: Exchange,
+}
+
+impl Call {
+    /// Finds the route and makes the request what DQE is to receive.
+    fn find_way(&mut self, incoming: Incoming, noted: Noted) -> Result<(), ProxyError> {
+        let settings = &self.worker.settings;
+        let deadline = &self.caller.deadline;
+        deadline.set_total(self.exchange.started() + settings.total_timeout);
+        let route = self.worker.routes.find(self.head.uri.path());
+        self.route = route.map_err(|none| match none {
+            NoRoute::Unknown => ProxyError::RouteNotFound,
+            NoRoute::Ambiguous => ProxyError::TargetNotAllowed,
+        })?;
+        self.exchange.takes_route(self.route);
+        self.head.uri = attempt::target(&self.head.uri)?;
+        let server = &self.worker.client.settings().server;
+        let id = self.exchange.request_id();
+        headers::clean_request(&mut self.head.headers, noted, self.head.version, server, id);
+        self.upload = Upload::new(
+            incoming,
+            &self.caller,
+            Rc::clone(self.exchange.request_bytes()),
+            settings.body_idle_timeout,
+            settings.first_byte_timeout,
+        );
+        Ok(())
+    }
+
+    fn route(&self) -> &Route {
+        self.worker.routes.route(self.route)
+    }
+}
+
+/// The caller's own request id, when it is short and harmless in a log.
+fn given_id(fields: &HeaderMap) -> Option<&HeaderValue> {
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    fields
+        .get(&headers::REQUEST_ID)
+        .filter(|id| (1..=64).contains(&id.len()) && id.as_bytes().iter().all(harmless))
+}
+
+fn write_hex(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
+    }
 }

@@ -1,6 +1,15 @@
-//! Which path goes where: pattern → scope, replay class.
+//! Which path goes where: pattern → scope, replay class, token cells.
+//!
+//! The path is matched as it arrived, never decoded or cleaned, so that this
+//! table and the server cannot see two different paths.
 
-use crate::dqe::Scope;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+
+use crate::dqe::{Scope, catalogue};
+use crate::token::Cell;
 
 /// One line of the route table, before it is bound to a token cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +26,314 @@ pub struct Rule {
 /// matter, and a version segment (`/v1/…`) is optional in front of a catalogue path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// This whole path.
+    /// This whole path; it begins with a slash and has at most [`MAX_PATH`] bytes.
     Exact(String),
     /// Everything below this path, which ends with a slash; written `/x/*`.
     Below(String),
+}
+
+/// Longest path an exact rule can name, in bytes.
+pub const MAX_PATH: usize = 255;
+
+/// A rule bound to the cells whose tokens it uses.
+#[derive(Debug)]
+pub struct Route {
+    /// The pattern as the operator knows it; label of metrics and logs.
+    pub name: String,
+    /// The scope the path belongs to.
+    pub scope: Scope,
+    /// True when the call is never replayed.
+    pub side_effects: bool,
+    own: Option<Arc<Cell>>,
+    general: Option<Arc<Cell>>,
+}
+
+impl Route {
+    /// The cell whose token goes on a call now: the scope's own, or that of
+    /// `client_general` where DQE refuses or the settings leave out the own one.
+    /// `None` when neither is configured.
+    #[must_use]
+    pub fn cell(&self) -> Option<&Arc<Cell>> {
+        match (&self.own, &self.general) {
+            (Some(own), Some(general)) if own.is_refused() && !general.is_refused() => {
+                Some(general)
+            }
+            (Some(own), _) => Some(own),
+            (None, general) => general.as_ref(),
+        }
+    }
+}
+
+/// All routes. Made once per worker thread.
+#[derive(Debug)]
+pub struct RouteTable {
+    routes: Vec<Route>,
+    /// Lower-case path without slashes at its ends → index.
+    exact: HashMap<Box<str>, usize>,
+    /// Lower-case prefix that begins and ends with a slash → index; longest first.
+    below: Vec<(Box<str>, usize)>,
+}
+
+/// Why no route is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoute {
+    /// The path is known to nobody.
+    Unknown,
+    /// The path is written in a way that two programs could read differently.
+    Ambiguous,
+}
+
+impl RouteTable {
+    /// Binds `rules` to cells. A later rule replaces an earlier one with the same pattern.
+    #[must_use]
+    pub fn new(rules: &[Rule], cell: impl Fn(Scope) -> Option<Arc<Cell>>) -> Self {
+        let mut table = Self {
+            routes: Vec::new(),
+            exact: HashMap::new(),
+            below: Vec::new(),
+        };
+        for rule in rules {
+            let index = table.routes.len();
+            let general = if rule.scope == Scope::General {
+                None
+            } else {
+                cell(Scope::General)
+            };
+            table.routes.push(Route {
+                name: rule.name(),
+                scope: rule.scope,
+                side_effects: rule.side_effects,
+                own: cell(rule.scope),
+                general,
+            });
+            match &rule.pattern {
+                Pattern::Exact(path) => {
+                    table.exact.insert(key(path), index);
+                }
+                Pattern::Below(path) => {
+                    let prefix = path.to_ascii_lowercase().into_boxed_str();
+                    table.below.retain(|(known, _)| *known != prefix);
+                    table.below.push((prefix, index));
+                }
+            }
+        }
+        table
+            .below
+            .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        table
+    }
+
+    /// The route at `index`, as returned by [`Self::find`].
+    #[must_use]
+    pub fn route(&self, index: usize) -> &Route {
+        &self.routes[index]
+    }
+
+    /// Index of the route for the raw `path`: an exact rule first, then a
+    /// catalogue path behind a version segment, then the longest `/x/*`.
+    ///
+    /// # Errors
+    /// See [`NoRoute`]. A token endpoint is never found, whatever the rules say.
+    pub fn find(&self, path: &str) -> Result<usize, NoRoute> {
+        let mut buffer = [0; MAX_PATH + 2];
+        if let Some(lower) = lower_case(path, &mut buffer) {
+            let trimmed = trim_slashes(lower);
+            if let Some(index) = self.exact.get(trimmed) {
+                return Ok(*index);
+            }
+            let bare = catalogue::strip_version(trimmed);
+            if bare.len() != trimmed.len()
+                && catalogue::is_known(bare)
+                && let Some(index) = self.exact.get(bare)
+            {
+                return Ok(*index);
+            }
+        }
+        if is_ambiguous(path) {
+            return Err(NoRoute::Ambiguous);
+        }
+        if is_token_endpoint(path) {
+            return Err(NoRoute::Unknown);
+        }
+        let found = self.below.iter().find(|(prefix, _)| {
+            path.get(..prefix.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        });
+        found.map(|(_, index)| *index).ok_or(NoRoute::Unknown)
+    }
+}
+
+impl Rule {
+    /// The pattern as an operator writes it; label of metrics and logs.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.pattern {
+            Pattern::Exact(path) => path.clone(),
+            Pattern::Below(path) => format!("{path}*"),
+        }
+    }
+}
+
+fn key(path: &str) -> Box<str> {
+    trim_slashes(&path.to_ascii_lowercase()).into()
+}
+
+/// `path` without its first slash and without one trailing slash.
+fn trim_slashes(path: &str) -> &str {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+fn lower_case<'a>(path: &str, buffer: &'a mut [u8; MAX_PATH + 2]) -> Option<&'a str> {
+    let lower = buffer.get_mut(..path.len())?;
+    lower.copy_from_slice(path.as_bytes());
+    lower.make_ascii_lowercase();
+    std::str::from_utf8(lower).ok()
+}
+
+/// Whether another program could read `path` as a different path: encoded
+/// slashes or dots, backslashes, empty or dot segments, path parameters, NUL.
+fn is_ambiguous(path: &str) -> bool {
+    let encoded = |window: &[u8]| {
+        window[0] == b'%'
+            && matches!(
+                (window[1], window[2].to_ascii_lowercase()),
+                (b'2', b'e' | b'f') | (b'5', b'c') | (b'3', b'b') | (b'0', b'0')
+            )
+    };
+    path.contains(['\\', ';'])
+        || path.contains("//")
+        || path
+            .split('/')
+            .any(|segment| segment == "." || segment == "..")
+        || path.as_bytes().windows(3).any(encoded)
+}
+
+fn is_token_endpoint(path: &str) -> bool {
+    let mut decoded = path.to_owned();
+    // A server that decodes twice would see through a double encoding.
+    for _ in 0..3 {
+        if catalogue::is_token_endpoint(&decoded) {
+            return true;
+        }
+        decoded = percent_decode_str(&decoded)
+            .decode_utf8_lossy()
+            .into_owned();
+    }
+    catalogue::is_token_endpoint(&decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(extra: &[(&str, Scope)]) -> RouteTable {
+        let known = catalogue::CATALOGUE.iter().map(|entry| Rule {
+            pattern: Pattern::Exact(format!("/{}/", entry.path)),
+            scope: entry.scope,
+            side_effects: entry.side_effects,
+        });
+        let extra = extra.iter().map(|(path, scope)| Rule {
+            pattern: match path.strip_suffix('*') {
+                Some(prefix) => Pattern::Below(prefix.to_owned()),
+                None => Pattern::Exact((*path).to_owned()),
+            },
+            scope: *scope,
+            side_effects: false,
+        });
+        RouteTable::new(&known.chain(extra).collect::<Vec<_>>(), |_| None)
+    }
+
+    fn scope(table: &RouteTable, path: &str) -> Result<Scope, NoRoute> {
+        table.find(path).map(|index| table.route(index).scope)
+    }
+
+    #[test]
+    fn a_catalogue_path_is_found_whole_in_any_case_with_or_without_slash_and_version() {
+        let table = table(&[]);
+        for (path, expected) in [
+            ("/TEL/", Ok(Scope::Phone)),
+            ("/TEL", Ok(Scope::Phone)),
+            ("/tel/", Ok(Scope::Phone)),
+            ("/v1/TEL/", Ok(Scope::Phone)),
+            ("/V2/tel", Ok(Scope::Phone)),
+            ("/v1/email/lookup", Ok(Scope::Email)),
+            ("/v1/Email/Lookup/", Ok(Scope::Email)),
+            ("/email/lookup", Ok(Scope::Email)),
+            ("/SINGLE/", Ok(Scope::Address)),
+            ("/v1/single/", Ok(Scope::Address)),
+            ("/TEL/anything", Err(NoRoute::Unknown)),
+            ("/TELX/", Err(NoRoute::Unknown)),
+            ("/x/TEL/", Err(NoRoute::Unknown)),
+            ("/v1/v1/TEL/", Err(NoRoute::Unknown)),
+            ("/email", Err(NoRoute::Unknown)),
+            ("/", Err(NoRoute::Unknown)),
+            ("*", Err(NoRoute::Unknown)),
+            ("", Err(NoRoute::Unknown)),
+            ("/TEL//", Err(NoRoute::Ambiguous)),
+            ("//TEL/", Err(NoRoute::Ambiguous)),
+            ("/./TEL/", Err(NoRoute::Ambiguous)),
+            ("/x/../TEL/", Err(NoRoute::Ambiguous)),
+            ("/%54EL/", Err(NoRoute::Unknown)),
+        ] {
+            assert_eq!(scope(&table, path), expected, "{path}");
+        }
+        assert_eq!(
+            scope(&table, &format!("/{}", "x".repeat(5000))),
+            Err(NoRoute::Unknown)
+        );
+    }
+
+    #[test]
+    fn a_rule_of_the_settings_replaces_and_extends_the_catalogue() {
+        let table = table(&[
+            ("/TEL/", Scope::General),
+            ("/v1/email/lookup", Scope::General),
+            ("/new/path", Scope::B2b),
+            ("/old/*", Scope::Civility),
+            ("/old/deep/*", Scope::IdCheck),
+        ]);
+        for (path, expected) in [
+            ("/TEL/", Ok(Scope::General)),
+            ("/v1/tel", Ok(Scope::General)),
+            ("/v1/email/lookup", Ok(Scope::General)),
+            ("/v2/email/lookup", Ok(Scope::Email)),
+            ("/NEW/path/", Ok(Scope::B2b)),
+            ("/v1/new/path", Err(NoRoute::Unknown)),
+            ("/old/x", Ok(Scope::Civility)),
+            ("/OLD/x/y?", Ok(Scope::Civility)),
+            ("/old/deep/x", Ok(Scope::IdCheck)),
+            ("/old", Err(NoRoute::Unknown)),
+        ] {
+            assert_eq!(scope(&table, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn no_spelling_reaches_the_token_endpoint_even_with_everything_below_root_routed() {
+        let table = table(&[("/*", Scope::General), ("/v1/*", Scope::Email)]);
+        assert_eq!(scope(&table, "/whatever"), Ok(Scope::General));
+        for path in [
+            "/oauth/access_token/",
+            "/OAUTH/access_token/",
+            "/oauth/access_token",
+            "/v1/oauth/access_token/",
+            "/v1/../oauth/access_token/",
+            "//oauth/access_token/",
+            "/%6fauth/access_token/",
+            "/%6Fauth/access_token/",
+            "/oauth%2faccess_token/",
+            "/%2e%2e/oauth/access_token/",
+            "/x\\..\\oauth/access_token/",
+            "/x;/oauth/access_token/",
+            "/./oauth/access_token/",
+            "/oauth/%61ccess_token/",
+            "/access_token/",
+            "/ACCESS%5FTOKEN/",
+            "/%256fauth/access_token/",
+            "/%00/oauth/access_token/",
+        ] {
+            assert!(table.find(path).is_err(), "{path}");
+        }
+    }
 }

@@ -14,9 +14,10 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 
@@ -53,15 +54,6 @@ pub struct Counts {
 struct Kept<B> {
     sender: SendRequest<B>,
     since: Instant,
-}
-
-/// A request that failed, with the request itself when nothing of it was sent.
-#[derive(Debug)]
-pub struct Failed<B> {
-    /// Why.
-    pub error: UpstreamError,
-    /// The request, given back when it is certain that the server saw nothing of it.
-    pub request: Option<Box<Request<B>>>,
 }
 
 impl<B> Client<B>
@@ -206,26 +198,38 @@ where
     /// future or that body is dropped earlier, so no work outlives its caller.
     ///
     /// # Errors
-    /// See [`UpstreamError`]; the request comes back when none of it was sent.
-    pub async fn send(mut self, request: Request<B>) -> Result<Response<AnswerBody<B>>, Failed<B>> {
-        match self.sender.try_send_request(request).await {
-            Ok(response) => Ok(response.map(|incoming| AnswerBody::new(incoming, self))),
-            Err(mut failed) => {
-                let request = failed.take_message().map(Box::new);
-                let source = failed.into_error();
-                let error = if request.is_some() {
-                    UpstreamError::NeverSent(source)
-                } else if source.is_user() {
-                    UpstreamError::CallerBody(source)
-                } else if source.is_parse() || source.is_parse_too_large() {
-                    UpstreamError::Invalid(source)
-                } else {
-                    UpstreamError::Broken {
-                        reused: self.reused,
-                        source,
-                    }
-                };
-                Err(Failed { error, request })
+    /// See [`UpstreamError`].
+    pub fn send(
+        mut self,
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<AnswerBody<B>>, UpstreamError>> {
+        let sending = self.sender.try_send_request(request);
+        async move {
+            match sending.await {
+                // `Upgrade` is never forwarded, so no server may answer 101 (RFC 9110 §15.2.2).
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    Err(UpstreamError::SwitchedProtocols)
+                }
+                Ok(response) => Ok(response.map(|incoming| AnswerBody::new(incoming, self))),
+                Err(failed) => Err(self.failure(failed)),
+            }
+        }
+    }
+
+    fn failure(&self, mut failed: TrySendError<Request<B>>) -> UpstreamError {
+        // The request comes back only when nothing of it was written.
+        let never_sent = failed.take_message().is_some();
+        let source = failed.into_error();
+        if never_sent {
+            UpstreamError::NeverSent(source)
+        } else if source.is_user() {
+            UpstreamError::CallerBody(source)
+        } else if source.is_parse() || source.is_parse_too_large() {
+            UpstreamError::Invalid(source)
+        } else {
+            UpstreamError::Broken {
+                reused: self.reused,
+                source,
             }
         }
     }

@@ -31,6 +31,9 @@ pub enum UpstreamError {
     /// What came back is no HTTP answer.
     #[error("the server's answer is not valid HTTP")]
     Invalid(#[source] hyper::Error),
+    /// The server switched to another protocol, which nobody had asked it to.
+    #[error("the server switched protocols without being asked")]
+    SwitchedProtocols,
     /// The body being forwarded failed, which is the caller's doing.
     #[error("the caller's body broke off")]
     CallerBody(#[source] hyper::Error),
@@ -42,7 +45,10 @@ impl UpstreamError {
     pub fn nothing_was_sent(&self) -> bool {
         match self {
             Self::Resolve(_) | Self::Connect(_) | Self::Tls(_) | Self::NeverSent(_) => true,
-            Self::Broken { .. } | Self::Invalid(_) | Self::CallerBody(_) => false,
+            Self::Broken { .. }
+            | Self::Invalid(_)
+            | Self::SwitchedProtocols
+            | Self::CallerBody(_) => false,
         }
     }
 }

@@ -8,7 +8,7 @@ mod server;
 
 use std::time::Duration;
 
-pub use client::{AnswerBody, Client, Counts, Failed, Lease, SharedTls};
+pub use client::{AnswerBody, Client, Counts, Lease, SharedTls};
 pub use error::UpstreamError;
 pub use server::{InvalidServer, Server};
 

@@ -1,0 +1,428 @@
+//! Everything the proxy answers on its own account, and under which name.
+//!
+//! [`ProxyError`] is the only error that becomes HTTP. Its [`Code`] is the
+//! same word in the problem body, in `Proxy-Status`, in the metrics, in the
+//! log and in the documentation.
+
+use http::StatusCode;
+
+use crate::upstream::UpstreamError;
+
+/// How a request ended: an answer of the server by class, or a stable error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Code {
+    /// The server answered with a 1xx or 2xx status.
+    Ok2xx,
+    /// The server answered with a 3xx status.
+    Ok3xx,
+    /// The server answered with a 4xx status.
+    Ok4xx,
+    /// The server answered with a 5xx status.
+    Ok5xx,
+    /// The caller left before its answer was complete.
+    CallerGone,
+    /// The server's answer broke off after its head had been passed on.
+    AnswerCut,
+    /// The answer's body stood still, or the whole took too long, after the head.
+    AnswerStalled,
+    /// The request target is not in a form that is forwarded.
+    TargetNotAllowed,
+    /// The request target is longer than the proxy accepts.
+    TargetTooLong,
+    /// No route has this path.
+    RouteNotFound,
+    /// The path is known but no token of its scope is kept.
+    ScopeNotConfigured,
+    /// The method is never forwarded.
+    MethodNotAllowed,
+    /// The Host name is not one the operator listed.
+    HostNotAllowed,
+    /// A page of another site made a browser call the proxy.
+    CrossSiteRefused,
+    /// The request has been through this proxy already.
+    LoopDetected,
+    /// The caller's body stopped coming.
+    CallerTimeout,
+    /// The caller's body broke off or is malformed.
+    CallerBody,
+    /// There is no usable token of the scope.
+    TokenUnavailable,
+    /// DQE refuses the proxy's credential, a new token included.
+    CredentialRejected,
+    /// No connection to the server can be made.
+    UpstreamUnreachable,
+    /// The TLS handshake with the server failed.
+    UpstreamTls,
+    /// The connection broke before an answer.
+    UpstreamBroken,
+    /// The answer is not valid HTTP.
+    UpstreamInvalid,
+    /// Making the connection took too long.
+    ConnectTimeout,
+    /// The answer took too long to begin.
+    AnswerTimeout,
+    /// The request took too long in all.
+    TotalTimeout,
+}
+
+impl Code {
+    /// The word of each code, in the order of the enum.
+    pub const NAMES: &[&str] = &[
+        "2xx",
+        "3xx",
+        "4xx",
+        "5xx",
+        "caller_gone",
+        "answer_cut",
+        "answer_stalled",
+        "target_not_allowed",
+        "target_too_long",
+        "route_not_found",
+        "scope_not_configured",
+        "method_not_allowed",
+        "host_not_allowed",
+        "cross_site_refused",
+        "loop_detected",
+        "caller_timeout",
+        "caller_body",
+        "token_unavailable",
+        "credential_rejected",
+        "upstream_unreachable",
+        "upstream_tls",
+        "upstream_broken",
+        "upstream_invalid",
+        "connect_timeout",
+        "answer_timeout",
+        "total_timeout",
+    ];
+
+    /// The stable word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    /// The code of an answer of the server that was passed on.
+    #[must_use]
+    pub fn of_answer(status: StatusCode) -> Self {
+        match status.as_u16() {
+            300..400 => Self::Ok3xx,
+            400..500 => Self::Ok4xx,
+            500.. => Self::Ok5xx,
+            0..300 => Self::Ok2xx,
+        }
+    }
+}
+
+/// A refusal or failure the caller is told about.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The target is not origin-form or could be read in two ways.
+    #[error("the request target is not in a form that is forwarded")]
+    TargetNotAllowed,
+    /// The target is longer than the limit.
+    #[error("the request target is too long")]
+    TargetTooLong,
+    /// No route has this path.
+    #[error("no route has this path")]
+    RouteNotFound,
+    /// The route's scope is not in `dqe.scopes`.
+    #[error("no token is kept for the scope of this path")]
+    ScopeNotConfigured,
+    /// CONNECT or TRACE.
+    #[error("this method is never forwarded")]
+    MethodNotAllowed,
+    /// The Host name is not listed.
+    #[error("this host name is not served")]
+    HostNotAllowed,
+    /// A browser call from another site.
+    #[error("browser calls from other sites are refused")]
+    CrossSiteRefused,
+    /// Our own Via entry stands in the request.
+    #[error("the request has already been through this proxy")]
+    LoopDetected,
+    /// The caller's body stopped coming.
+    #[error("the request body stopped coming")]
+    CallerTimeout,
+    /// The caller's body is malformed or broke off.
+    #[error("the request body broke off or is malformed")]
+    CallerBody,
+    /// No usable token.
+    #[error("no usable token: {sentence}")]
+    TokenUnavailable {
+        /// Why, without secrets.
+        sentence: &'static str,
+        /// When it makes sense to come back, in seconds.
+        retry_after: u64,
+    },
+    /// A 401 for our own credential that cannot be hidden.
+    #[error("DQE refused the proxy's credential with status {status}")]
+    CredentialRejected {
+        /// DQE's status.
+        status: u16,
+        /// Whether a newer token is there or on its way.
+        renewing: bool,
+    },
+    /// The attempt failed on the wire.
+    #[error(transparent)]
+    Upstream(UpstreamError),
+    /// Connecting took longer than `upstream.connect_timeout`.
+    #[error("connecting to the server took too long")]
+    ConnectTimeout,
+    /// The head of the answer took longer than `upstream.first_byte_timeout`.
+    #[error("the server did not begin to answer in time")]
+    AnswerTimeout,
+    /// The whole took longer than `upstream.total_timeout`.
+    #[error("the request took too long in all")]
+    TotalTimeout,
+}
+
+/// How an error looks to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appearance {
+    /// Status of the answer.
+    pub status: StatusCode,
+    /// The stable word.
+    pub code: Code,
+    /// Error type registered by RFC 9209 §2.3.
+    pub proxy_status: &'static str,
+    /// One public sentence: what happened and whose side it is on.
+    pub sentence: &'static str,
+}
+
+impl ProxyError {
+    /// Status, code and public sentence. The cause behind it goes to the log only.
+    #[must_use]
+    pub fn appearance(&self) -> Appearance {
+        let (status, code, proxy_status, sentence) = match self {
+            Self::TargetNotAllowed => (
+                StatusCode::BAD_REQUEST,
+                Code::TargetNotAllowed,
+                "http_request_error",
+                "The path is written in a way that is not forwarded: dot segments, empty segments, backslashes, semicolons and encoded slashes or dots are refused.",
+            ),
+            Self::TargetTooLong => (
+                StatusCode::URI_TOO_LONG,
+                Code::TargetTooLong,
+                "http_request_error",
+                "The request target is longer than 8000 bytes.",
+            ),
+            Self::RouteNotFound => (
+                StatusCode::NOT_FOUND,
+                Code::RouteNotFound,
+                "http_request_denied",
+                "This proxy forwards known DQE paths only, and this is not one of them. Check the spelling, or add a [[route]] to its settings.",
+            ),
+            Self::ScopeNotConfigured => (
+                StatusCode::NOT_FOUND,
+                Code::ScopeNotConfigured,
+                "http_request_denied",
+                "This DQE path is known, but its scope is not in dqe.scopes of the proxy's settings.",
+            ),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                Code::MethodNotAllowed,
+                "http_request_denied",
+                "CONNECT and TRACE are not forwarded.",
+            ),
+            Self::HostNotAllowed => (
+                StatusCode::MISDIRECTED_REQUEST,
+                Code::HostNotAllowed,
+                "http_request_denied",
+                "This Host name is not in listener.hosts of the proxy's settings.",
+            ),
+            Self::CrossSiteRefused => (
+                StatusCode::FORBIDDEN,
+                Code::CrossSiteRefused,
+                "http_request_denied",
+                "A web page of another site may call this proxy only when its origin is in listener.origins of the proxy's settings.",
+            ),
+            Self::LoopDetected => (
+                StatusCode::LOOP_DETECTED,
+                Code::LoopDetected,
+                "proxy_loop_detected",
+                "The request has already been through this proxy: its server address leads back to itself.",
+            ),
+            Self::CallerTimeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                Code::CallerTimeout,
+                "http_request_error",
+                "The body of the request stopped coming.",
+            ),
+            Self::CallerBody => (
+                StatusCode::BAD_REQUEST,
+                Code::CallerBody,
+                "http_request_error",
+                "The body of the request broke off or is not framed as HTTP demands.",
+            ),
+            Self::TokenUnavailable { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                Code::TokenUnavailable,
+                "proxy_internal_error",
+                "The proxy has no usable token for this path at the moment.",
+            ),
+            Self::CredentialRejected { .. } => (
+                StatusCode::BAD_GATEWAY,
+                Code::CredentialRejected,
+                "http_request_denied",
+                "DQE refused the credential that the proxy put on the call. The caller's request is not at fault.",
+            ),
+            Self::Upstream(error) => return upstream_appearance(error),
+            Self::ConnectTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                Code::ConnectTimeout,
+                "connection_timeout",
+                "Connecting to the DQE server took too long.",
+            ),
+            Self::AnswerTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                Code::AnswerTimeout,
+                "http_response_timeout",
+                "The DQE server did not begin to answer in time.",
+            ),
+            Self::TotalTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                Code::TotalTimeout,
+                "http_response_timeout",
+                "The request took longer in all than the proxy allows.",
+            ),
+        };
+        Appearance {
+            status,
+            code,
+            proxy_status,
+            sentence,
+        }
+    }
+
+    /// Seconds for `Retry-After`, where coming back makes sense.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TokenUnavailable { retry_after, .. } => Some(*retry_after),
+            Self::CredentialRejected { renewing: true, .. } => Some(1),
+            Self::CredentialRejected {
+                renewing: false, ..
+            }
+            | Self::TargetNotAllowed
+            | Self::TargetTooLong
+            | Self::RouteNotFound
+            | Self::ScopeNotConfigured
+            | Self::MethodNotAllowed
+            | Self::HostNotAllowed
+            | Self::CrossSiteRefused
+            | Self::LoopDetected
+            | Self::CallerTimeout
+            | Self::CallerBody
+            | Self::Upstream(_)
+            | Self::ConnectTimeout
+            | Self::AnswerTimeout
+            | Self::TotalTimeout => None,
+        }
+    }
+
+    /// What the caller may read beyond the fixed sentence.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let sentence = self.appearance().sentence;
+        match self {
+            Self::TokenUnavailable { sentence: why, .. } => format!("{sentence} Reason: {why}."),
+            Self::CredentialRejected { status, .. } => {
+                format!("{sentence} Its status was {status}.")
+            }
+            Self::TargetNotAllowed
+            | Self::TargetTooLong
+            | Self::RouteNotFound
+            | Self::ScopeNotConfigured
+            | Self::MethodNotAllowed
+            | Self::HostNotAllowed
+            | Self::CrossSiteRefused
+            | Self::LoopDetected
+            | Self::CallerTimeout
+            | Self::CallerBody
+            | Self::Upstream(_)
+            | Self::ConnectTimeout
+            | Self::AnswerTimeout
+            | Self::TotalTimeout => sentence.to_owned(),
+        }
+    }
+}
+
+fn upstream_appearance(error: &UpstreamError) -> Appearance {
+    let (status, code, proxy_status, sentence) = match error {
+        UpstreamError::Resolve(_) => (
+            StatusCode::BAD_GATEWAY,
+            Code::UpstreamUnreachable,
+            "dns_error",
+            "The name of the DQE server cannot be resolved from the proxy.",
+        ),
+        UpstreamError::Connect(_) => (
+            StatusCode::BAD_GATEWAY,
+            Code::UpstreamUnreachable,
+            "destination_unavailable",
+            "The DQE server does not accept connections from the proxy.",
+        ),
+        UpstreamError::Tls(_) => (
+            StatusCode::BAD_GATEWAY,
+            Code::UpstreamTls,
+            "tls_protocol_error",
+            "The TLS handshake with the DQE server failed; its certificate may not be trusted here.",
+        ),
+        UpstreamError::NeverSent(_) | UpstreamError::Broken { .. } => (
+            StatusCode::BAD_GATEWAY,
+            Code::UpstreamBroken,
+            "connection_terminated",
+            "The DQE server closed the connection before it answered.",
+        ),
+        UpstreamError::Invalid(_) | UpstreamError::SwitchedProtocols => (
+            StatusCode::BAD_GATEWAY,
+            Code::UpstreamInvalid,
+            "http_protocol_error",
+            "What the DQE server sent is not a valid HTTP answer.",
+        ),
+        UpstreamError::CallerBody(_) => return ProxyError::CallerBody.appearance(),
+    };
+    Appearance {
+        status,
+        code,
+        proxy_status,
+        sentence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_own_word() {
+        assert_eq!(Code::NAMES.len(), Code::TotalTimeout as usize + 1);
+        assert_eq!(Code::CredentialRejected.as_str(), "credential_rejected");
+        assert_eq!(Code::AnswerStalled.as_str(), "answer_stalled");
+        assert_eq!(Code::UpstreamInvalid.as_str(), "upstream_invalid");
+        let mut names = Code::NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::NAMES.len());
+    }
+
+    #[test]
+    fn trouble_with_our_own_credential_is_never_a_401_403_or_407() {
+        let unavailable = ProxyError::TokenUnavailable {
+            sentence: "x",
+            retry_after: 3,
+        };
+        let rejected = ProxyError::CredentialRejected {
+            status: 401,
+            renewing: true,
+        };
+        assert_eq!(
+            unavailable.appearance().status,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(unavailable.retry_after(), Some(3));
+        assert_eq!(rejected.appearance().status, StatusCode::BAD_GATEWAY);
+        assert_eq!(rejected.retry_after(), Some(1));
+    }
+}

@@ -1,0 +1,162 @@
+//! One request and its answer, from the head that came in to the last byte
+//! that went out: what is counted and logged about it when it ends.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderValue, Method, StatusCode, Version};
+
+use super::Worker;
+use super::error::Code;
+use crate::telemetry::AccessRecord;
+
+/// The record of a request. Whoever holds it last, the answer's body as a
+/// rule, ends the request by dropping it.
+pub(super) struct Exchange {
+    worker: Rc<Worker>,
+    started: Instant,
+    method: Method,
+    version: Version,
+    caller: IpAddr,
+    request_id: HeaderValue,
+    /// Index of the route, once there is one.
+    route: Option<usize>,
+    status: StatusCode,
+    code: Code,
+    attempts: u8,
+    token_wait: Duration,
+    connect: Duration,
+    first_byte: Duration,
+    request_bytes: Rc<Cell<u64>>,
+    response_bytes: u64,
+}
+
+impl Exchange {
+    /// A request has arrived. Until something better is known it ends as
+    /// "the caller has gone", which is what a dropped future means.
+    pub(super) fn begin(
+        worker: Rc<Worker>,
+        method: Method,
+        version: Version,
+        caller: IpAddr,
+        request_id: HeaderValue,
+    ) -> Self {
+        worker.counts().requests_started.add(1);
+        Self {
+            worker,
+            started: Instant::now(),
+            method,
+            version,
+            caller,
+            request_id,
+            route: None,
+            // The status nginx made customary for "client closed request"; it is only logged.
+            status: StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            code: Code::CallerGone,
+            attempts: 0,
+            token_wait: Duration::ZERO,
+            connect: Duration::ZERO,
+            first_byte: Duration::ZERO,
+            request_bytes: Rc::new(Cell::new(0)),
+            response_bytes: 0,
+        }
+    }
+
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(super) fn request_id(&self) -> &HeaderValue {
+        &self.request_id
+    }
+
+    pub(super) fn request_bytes(&self) -> &Rc<Cell<u64>> {
+        &self.request_bytes
+    }
+
+    pub(super) fn takes_route(&mut self, route: usize) {
+        self.route = Some(route);
+    }
+
+    pub(super) fn attempt_begins(&mut self) {
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    pub(super) fn replays(&self) {
+        self.worker.counts().routes[self.worker.label(self.route)]
+            .replays
+            .add(1);
+    }
+
+    pub(super) fn waited_for_token(&mut self, wait: Duration) {
+        self.token_wait += wait;
+    }
+
+    pub(super) fn connected_in(&mut self, connect: Duration) {
+        self.connect += connect;
+    }
+
+    pub(super) fn answered_in(&mut self, first_byte: Duration) {
+        self.first_byte = first_byte;
+    }
+
+    /// The head of the answer is known, and what it means.
+    pub(super) fn ends_as(&mut self, status: StatusCode, code: Code) {
+        self.status = status;
+        self.code = code;
+    }
+
+    /// The answer did not reach its end after all.
+    pub(super) fn breaks_off(&mut self, code: Code) {
+        self.code = code;
+    }
+
+    /// The caller took less than the whole answer, unless the server cut it first.
+    pub(super) fn gone_if_not_cut(&mut self) {
+        if self.code != Code::AnswerCut {
+            self.code = Code::CallerGone;
+        }
+    }
+
+    pub(super) fn passed_on(&mut self, bytes: usize) {
+        self.response_bytes += bytes as u64;
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let total = self.started.elapsed();
+        let counts = self.worker.counts();
+        let route = &counts.routes[self.worker.label(self.route)];
+        route.outcomes[self.code as usize].add(1);
+        route.latency.observe(total);
+        counts.requests_ended.add(1);
+        let Some(mut log) = self.worker.log() else {
+            return;
+        };
+        let (route, scope) = self.worker.names(self.route);
+        log.record(&AccessRecord {
+            time: SystemTime::now(),
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            caller: self.caller,
+            method: self.method.as_str(),
+            route,
+            scope,
+            status: self.status.as_u16(),
+            code: self.code.as_str(),
+            request_bytes: self.request_bytes.get(),
+            response_bytes: self.response_bytes,
+            token_wait: self.token_wait,
+            connect: self.connect,
+            first_byte: self.first_byte,
+            total,
+            attempts: self.attempts,
+            http_version: match self.version {
+                Version::HTTP_10 => "1.0",
+                _ => "1.1",
+            },
+        });
+    }
+}

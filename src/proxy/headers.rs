@@ -1,0 +1,458 @@
+//! Which header fields cross the proxy, in both directions (RFC 9110 §7.6).
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, VIA,
+};
+use http::{StatusCode, Version};
+
+use crate::upstream::Server;
+
+/// Name of the request id, in both directions.
+pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Our name in `Via` and `Proxy-Status`.
+pub(super) const PSEUDONYM: &str = "dqe-proxy";
+
+const VIA_11: HeaderValue = HeaderValue::from_static("1.1 dqe-proxy");
+const VIA_10: HeaderValue = HeaderValue::from_static("1.0 dqe-proxy");
+
+/// What a field name means to the proxy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// `Connection`: hop-by-hop, and it may name others that are.
+    Connection,
+    /// Concerns one connection only, whether `Connection` names it or not.
+    HopByHop,
+    /// A caller's credential, or what tells of the network inside.
+    Inside,
+    /// Set by the proxy in place of what the caller sent.
+    Ours,
+    /// `Via`: ours replaces it, but it tells of loops.
+    Via,
+    /// `X-Request-Id`: the caller's own is kept when it is harmless.
+    RequestId,
+    /// Sent by browsers and looked at by the gate.
+    Browser,
+    /// A cookie of DQE: stays outside.
+    SetCookie,
+    /// Everything else.
+    End,
+}
+
+/// Told by length first: most names are like none of these.
+fn kind(name: &HeaderName) -> Kind {
+    let name = name.as_str();
+    match name.len() {
+        2 if name == "te" => Kind::HopByHop,
+        3 if name == "via" => Kind::Via,
+        4 if name == "host" => Kind::Ours,
+        6 => match name {
+            "cookie" | "expect" => Kind::Inside,
+            "origin" => Kind::Browser,
+            _ => Kind::End,
+        },
+        7 => match name {
+            "cookie2" => Kind::Inside,
+            "trailer" | "upgrade" => Kind::HopByHop,
+            _ => Kind::End,
+        },
+        9 if matches!(name, "forwarded" | "x-real-ip") => Kind::Inside,
+        10 => match name {
+            "connection" => Kind::Connection,
+            "keep-alive" => Kind::HopByHop,
+            "set-cookie" => Kind::SetCookie,
+            _ => Kind::End,
+        },
+        11 if name == "set-cookie2" => Kind::SetCookie,
+        12 => match name {
+            "x-request-id" => Kind::RequestId,
+            "max-forwards" => Kind::Inside,
+            _ => Kind::End,
+        },
+        13 if name == "authorization" => Kind::Ours,
+        14 => match name {
+            "http2-settings" => Kind::HopByHop,
+            "sec-fetch-site" => Kind::Browser,
+            "true-client-ip" | "x-original-url" | "x-original-uri" => Kind::Inside,
+            _ => forwarding(name),
+        },
+        16 if name == "proxy-connection" => Kind::HopByHop,
+        17 if name == "transfer-encoding" => Kind::HopByHop,
+        18 if name == "proxy-authenticate" => Kind::HopByHop,
+        19 if name == "proxy-authorization" => Kind::HopByHop,
+        25 if name == "proxy-authentication-info" => Kind::HopByHop,
+        11.. => forwarding(name),
+        _ => Kind::End,
+    }
+}
+
+fn forwarding(name: &str) -> Kind {
+    let inside = name.starts_with("x-forwarded")
+        || matches!(
+            name,
+            "x-client-ip"
+                | "x-cluster-client-ip"
+                | "x-original-host"
+                | "x-rewrite-url"
+                | "x-envoy-external-address"
+        );
+    if inside { Kind::Inside } else { Kind::End }
+}
+
+/// What one look over the caller's fields has found, so that nobody has to
+/// look again for what is not there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Noted {
+    /// Some field has to be taken out.
+    removable: bool,
+    connection: bool,
+    /// There is a `Via` field.
+    pub(super) via: bool,
+    /// There is an `X-Request-Id` field.
+    pub(super) request_id: bool,
+    /// There is an `Origin` or a `Sec-Fetch-Site` field.
+    pub(super) browser: bool,
+}
+
+impl Noted {
+    /// Looks over the fields of a request.
+    pub(super) fn in_request(fields: &HeaderMap) -> Self {
+        let mut noted = Self::default();
+        for name in fields.keys() {
+            match kind(name) {
+                Kind::End | Kind::Ours | Kind::SetCookie => {}
+                Kind::Connection => {
+                    noted.connection = true;
+                    noted.removable = true;
+                }
+                Kind::HopByHop | Kind::Inside => noted.removable = true,
+                Kind::Via => noted.via = true,
+                Kind::RequestId => noted.request_id = true,
+                Kind::Browser => noted.browser = true,
+            }
+        }
+        noted
+    }
+}
+
+/// Makes the caller's fields those that go to DQE, but for the token: what
+/// stays inside is taken out, and the proxy's own `Host`, `Via` and request id
+/// are put in. Everything else keeps its value, byte for byte. Fields named by
+/// `Connection` go too, except those that the message needs
+/// (`Content-Length`) or the proxy sets.
+pub(super) fn clean_request(
+    fields: &mut HeaderMap,
+    noted: Noted,
+    version: Version,
+    server: &Server,
+    request_id: &HeaderValue,
+) {
+    if noted.removable {
+        take_out(fields, noted.connection, |kind| match kind {
+            Kind::Connection | Kind::HopByHop | Kind::Inside => true,
+            Kind::Ours
+            | Kind::Via
+            | Kind::RequestId
+            | Kind::Browser
+            | Kind::SetCookie
+            | Kind::End => false,
+        });
+    }
+    fields.insert(HOST, server.authority().clone());
+    fields.insert(
+        VIA,
+        if version == Version::HTTP_10 {
+            VIA_10
+        } else {
+            VIA_11
+        },
+    );
+    fields.insert(REQUEST_ID.clone(), request_id.clone());
+}
+
+/// The fields of one attempt: the cleaned ones and the token.
+pub(super) fn with_token(fields: &HeaderMap, authorization: &HeaderValue) -> HeaderMap {
+    let mut sent = fields.clone();
+    // Replaces every credential the caller may have sent.
+    sent.insert(AUTHORIZATION, authorization.clone());
+    sent
+}
+
+/// Cleans the fields of an answer in place and adds `Via` and the request id.
+/// DQE's cookies stay outside, as the callers' stay inside.
+pub(super) fn clean_answer(
+    headers: &mut HeaderMap,
+    status: StatusCode,
+    version: Version,
+    request_id: HeaderValue,
+) {
+    let (mut removable, mut connection) = (false, false);
+    for name in headers.keys() {
+        match kind(name) {
+            Kind::Connection => {
+                connection = true;
+                removable = true;
+            }
+            Kind::HopByHop | Kind::SetCookie => removable = true,
+            Kind::Inside | Kind::Ours | Kind::Via | Kind::RequestId | Kind::Browser | Kind::End => {
+            }
+        }
+    }
+    if removable {
+        take_out(headers, connection, |kind| match kind {
+            Kind::Connection | Kind::HopByHop | Kind::SetCookie => true,
+            Kind::Inside | Kind::Ours | Kind::Via | Kind::RequestId | Kind::Browser | Kind::End => {
+                false
+            }
+        });
+    }
+    // A length beside "no content" would only confuse the caller (RFC 9110 §8.6).
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(CONTENT_LENGTH);
+    }
+    headers.append(
+        VIA,
+        if version == Version::HTTP_10 {
+            VIA_10
+        } else {
+            VIA_11
+        },
+    );
+    headers.insert(REQUEST_ID.clone(), request_id);
+}
+
+/// Takes out the fields of these kinds, and those that `Connection` names.
+fn take_out(fields: &mut HeaderMap, connection: bool, goes: impl Fn(Kind) -> bool) {
+    let nominated = if connection {
+        Nominated::by(fields)
+    } else {
+        Nominated(Vec::new())
+    };
+    let leaving: Vec<HeaderName> = fields
+        .keys()
+        .filter(|name| {
+            goes(kind(name)) || (**name != CONTENT_LENGTH && nominated.contains(name.as_str()))
+        })
+        .cloned()
+        .collect();
+    for name in leaving {
+        fields.remove(name);
+    }
+}
+
+/// Whether our own `Via` entry is there: the request has been here before.
+#[must_use]
+pub(super) fn has_been_here(headers: &HeaderMap) -> bool {
+    headers.get_all(VIA).iter().any(|line| {
+        line.as_bytes()
+            .split(|byte| *byte == b',')
+            .filter_map(|entry| std::str::from_utf8(entry).ok())
+            .any(|entry| entry.split_ascii_whitespace().nth(1) == Some(PSEUDONYM))
+    })
+}
+
+/// The field names that `Connection` lists, over all of its lines (RFC 9110 §5.2, §7.6.1).
+struct Nominated<'a>(Vec<&'a [u8]>);
+
+impl<'a> Nominated<'a> {
+    fn by(headers: &'a HeaderMap) -> Self {
+        let lines = headers.get_all(CONNECTION).iter();
+        let names = lines
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|name| {
+                !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close")
+            });
+        Self(names.collect())
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.0
+            .iter()
+            .any(|nominated| nominated.eq_ignore_ascii_case(name.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
+        }
+        map
+    }
+
+    fn names(map: &HeaderMap) -> Vec<String> {
+        let mut names: Vec<String> = map
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn to_dqe(
+        mut fields: HeaderMap,
+        server: &Server,
+        token: &HeaderValue,
+        id: &HeaderValue,
+    ) -> HeaderMap {
+        let noted = Noted::in_request(&fields);
+        clean_request(&mut fields, noted, Version::HTTP_11, server, id);
+        with_token(&fields, token)
+    }
+
+    fn sent(received: &[(&str, &str)]) -> Vec<String> {
+        let server = Server::parse("https://dqe.example").unwrap();
+        let token = HeaderValue::from_static("Bearer OURS");
+        let id = HeaderValue::from_static("id1");
+        let sent = to_dqe(map(received), &server, &token, &id);
+        let ours = [
+            "host: dqe.example",
+            "authorization: Bearer OURS",
+            "via: 1.1 dqe-proxy",
+            "x-request-id: id1",
+        ];
+        for field in ours {
+            assert!(
+                names(&sent).contains(&field.to_owned()),
+                "{field} is missing"
+            );
+        }
+        names(&sent)
+            .into_iter()
+            .filter(|field| !ours.contains(&field.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn the_callers_credentials_and_traces_stay_inside() {
+        let inside = [
+            ("Authorization", "Bearer theirs"),
+            ("Authorization", "Basic twice"),
+            ("Cookie", "a=1"),
+            ("Host", "proxy.internal:8080"),
+            ("X-Forwarded-For", "10.1.2.3"),
+            ("X-Forwarded-Proto", "http"),
+            ("Forwarded", "for=10.1.2.3"),
+            ("X-Real-IP", "10.1.2.3"),
+            ("Via", "1.1 inner"),
+            ("Proxy-Authorization", "Basic x"),
+            ("Connection", "keep-alive"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "keep-alive"),
+            ("TE", "trailers"),
+            ("Trailer", "x"),
+            ("Upgrade", "h2c"),
+            ("HTTP2-Settings", "AAMAAABkAAQAAP__"),
+            ("Transfer-Encoding", "chunked"),
+            ("Expect", "100-continue"),
+            ("X-Forwarded", "x"),
+            ("X-Client-IP", "10.1.2.3"),
+            ("X-Cluster-Client-IP", "10.1.2.3"),
+            ("True-Client-IP", "10.1.2.3"),
+            ("X-Original-Host", "inner"),
+            ("X-Original-URL", "/x"),
+            ("X-Rewrite-URL", "/x"),
+            ("X-Envoy-External-Address", "10.1.2.3"),
+            ("Max-Forwards", "3"),
+            ("Cookie2", "x"),
+        ];
+        assert_eq!(sent(&inside), Vec::<String>::new());
+    }
+
+    #[test]
+    fn everything_else_passes_in_order_and_as_received() {
+        let received = [
+            ("Accept", "*/*"),
+            ("X-App", "a"),
+            ("X-App", "b\u{e9}"),
+            ("Content-Length", "3"),
+        ];
+        assert_eq!(
+            sent(&received),
+            [
+                "accept: */*",
+                "content-length: 3",
+                "x-app: a",
+                "x-app: b\u{e9}"
+            ]
+        );
+        let server = Server::parse("https://dqe.example").unwrap();
+        let mut raw = HeaderMap::new();
+        raw.insert("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
+        let token = HeaderValue::from_static("t");
+        let sent = to_dqe(raw, &server, &token, &token);
+        assert_eq!(sent["x-latin"].as_bytes(), b"caf\xe9");
+    }
+
+    #[test]
+    fn what_any_connection_line_names_is_dropped_but_never_what_the_message_needs() {
+        let received = [
+            ("Connection", "close, X-One"),
+            (
+                "Connection",
+                "x-two , authorization, host, content-length, via, x-request-id",
+            ),
+            ("X-One", "1"),
+            ("X-Two", "2"),
+            ("X-Three", "3"),
+            ("Content-Length", "3"),
+        ];
+        assert_eq!(sent(&received), ["content-length: 3", "x-three: 3"]);
+    }
+
+    #[test]
+    fn an_answer_loses_its_hop_by_hop_fields_and_cookies_only() {
+        let mut answer = map(&[
+            ("Connection", "x-hop"),
+            ("Connection", "close"),
+            ("X-Hop", "1"),
+            ("Keep-Alive", "timeout=5"),
+            ("Set-Cookie", "a=1"),
+            ("Set-Cookie", "b=2"),
+            ("Transfer-Encoding", "chunked"),
+            ("Content-Type", "application/json"),
+            ("Vary", "accept"),
+            ("Via", "1.1 dqe"),
+        ]);
+        clean_answer(
+            &mut answer,
+            StatusCode::OK,
+            Version::HTTP_11,
+            HeaderValue::from_static("id1"),
+        );
+        assert_eq!(
+            names(&answer),
+            [
+                "content-type: application/json",
+                "vary: accept",
+                "via: 1.1 dqe",
+                "via: 1.1 dqe-proxy",
+                "x-request-id: id1"
+            ]
+        );
+    }
+
+    #[test]
+    fn our_own_via_entry_tells_a_loop() {
+        for (via, expected) in [
+            ("1.1 dqe-proxy", true),
+            ("1.0 inner, 1.1 dqe-proxy (comment)", true),
+            ("1.1 dqe-proxy-2", false),
+            ("1.1 inner", false),
+        ] {
+            assert_eq!(
+                has_been_here(&map(&[("Via", "1.1 first"), ("Via", via)])),
+                expected,
+                "{via}"
+            );
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What the caller gets: the server's answer passed on, or an answer of the
+//! proxy's own.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+
+use super::Call;
+use super::error::{Code, ProxyError};
+use super::exchange::Exchange;
+use super::headers::{self, REQUEST_ID};
+use super::upload::OutgoingBody;
+use crate::upstream::{AnswerBody, Server};
+
+static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// The body of an answer to a caller. Ends its exchange when it is dropped.
+pub enum Answer {
+    /// The server's, streamed.
+    Forwarded(Forwarded),
+    /// The proxy's own, in one piece.
+    Own {
+        /// What is still to be sent.
+        body: Option<Bytes>,
+        /// The request it ends.
+        call: Box<Call>,
+    },
+}
+
+/// The server's body on its way to the caller.
+pub struct Forwarded {
+    body: AnswerBody<OutgoingBody>,
+    call: Box<Call>,
+    /// The whole body has been handed on.
+    complete: bool,
+}
+
+/// Passes the server's answer on.
+pub(super) fn forwarded(
+    answer: Response<AnswerBody<OutgoingBody>>,
+    mut call: Box<Call>,
+) -> Response<Answer> {
+    let (mut head, body) = answer.into_parts();
+    call.exchange
+        .ends_as(head.status, Code::of_answer(head.status));
+    let id = call.exchange.request_id().clone();
+    headers::clean_answer(&mut head.headers, head.status, head.version, id);
+    if head.status.is_redirection() {
+        keep_on_the_proxy(&mut head.headers, &call.worker.client.settings().server);
+    }
+    // hyper frames the answer for the version the caller speaks.
+    head.version = Version::HTTP_11;
+    let complete = body.is_end_stream();
+    let body = Forwarded {
+        body,
+        call,
+        complete,
+    };
+    body.moved_on();
+    Response::from_parts(head, Answer::Forwarded(body))
+}
+
+/// A redirect to the server itself would lead the caller past the proxy, where
+/// it has no credential: the reference becomes relative to the proxy.
+fn keep_on_the_proxy(fields: &mut HeaderMap, server: &Server) {
+    let Some(location) = fields
+        .get(LOCATION)
+        .and_then(|location| location.to_str().ok())
+    else {
+        return;
+    };
+    let origin = server.origin();
+    let rest = match location.get(..origin.len()) {
+        Some(start) if start.eq_ignore_ascii_case(&origin) => &location[origin.len()..],
+        Some(_) | None => return,
+    };
+    let relative = match rest.as_bytes().first() {
+        Some(b'/') if !rest.starts_with("//") => HeaderValue::from_str(rest),
+        None => HeaderValue::from_str("/"),
+        Some(_) => return,
+    };
+    if let Ok(relative) = relative {
+        fields.insert(LOCATION, relative);
+    }
+}
+
+/// Answers on the proxy's own account: problem+json (RFC 9457), `Proxy-Status`
+/// (RFC 9209), a request id; never a 2xx.
+pub(super) fn refused(error: &ProxyError, exchange: &mut Exchange) -> Response<Option<Bytes>> {
+    let appearance = error.appearance();
+    let code = appearance.code.as_str();
+    exchange.ends_as(appearance.status, appearance.code);
+    let problem = serde_json::json!({
+        "type": format!("urn:dqe-proxy:problem:{code}"),
+        "title": appearance.status.canonical_reason().unwrap_or("Error"),
+        "status": appearance.status.as_u16(),
+        "code": code,
+        "detail": error.detail(),
+        "request_id": exchange.request_id().to_str().unwrap_or_default(),
+    });
+    let mut response = Response::new(());
+    *response.status_mut() = appearance.status;
+    let fields = response.headers_mut();
+    fields.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert(REQUEST_ID.clone(), exchange.request_id().clone());
+    let proxy_status = format!(
+        "{}; error={}; details=\"{code}\"",
+        headers::PSEUDONYM,
+        appearance.proxy_status
+    );
+    if let Ok(value) = HeaderValue::from_str(&proxy_status) {
+        fields.insert(PROXY_STATUS.clone(), value);
+    }
+    if let Some(seconds) = error.retry_after() {
+        fields.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if appearance.status == StatusCode::METHOD_NOT_ALLOWED {
+        fields.insert(
+            http::header::ALLOW,
+            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        );
+    }
+    let mut body = problem.to_string();
+    body.push('\n');
+    response.map(|()| Some(Bytes::from(body)))
+}
+
+impl Forwarded {
+    /// The body is on its way: the caller's patience begins anew.
+    fn moved_on(&self) {
+        let idle_timeout = self.call.worker.settings.body_idle_timeout;
+        self.call
+            .caller
+            .deadline
+            .set_phase(Instant::now() + idle_timeout);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(chunk) = frame.data_ref() {
+                    self.call.exchange.passed_on(chunk.len());
+                }
+                self.complete = self.body.is_end_stream();
+                self.moved_on();
+            }
+            Poll::Ready(None) => self.complete = true,
+            Poll::Ready(Some(Err(_))) => self.call.exchange.breaks_off(Code::AnswerCut),
+            Poll::Pending => {}
+        }
+        polled
+    }
+}
+
+impl Drop for Forwarded {
+    fn drop(&mut self) {
+        if !self.complete {
+            if self.call.caller.deadline.expired().is_some() {
+                self.call.exchange.breaks_off(Code::AnswerStalled);
+            } else {
+                self.call.exchange.gone_if_not_cut();
+            }
+        }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Forwarded(body) => body.poll(cx),
+            Self::Own { body, call } => Poll::Ready(body.take().map(|body| {
+                call.exchange.passed_on(body.len());
+                Ok(Frame::data(body))
+            })),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Forwarded(body) => body.body.is_end_stream(),
+            Self::Own { body, .. } => body.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Forwarded(body) => body.body.size_hint(),
+            Self::Own { body, .. } => {
+                SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_to_the_server_itself_stays_on_the_proxy() {
+        let server = Server::parse("https://dqe.example").unwrap();
+        for (location, expected) in [
+            ("https://dqe.example/TEL/?Tel=1", "/TEL/?Tel=1"),
+            ("HTTPS://DQE.example/TEL/", "/TEL/"),
+            ("https://dqe.example", "/"),
+            (
+                "https://dqe.example//evil.example/",
+                "https://dqe.example//evil.example/",
+            ),
+            (
+                "https://dqe.example.evil.example/",
+                "https://dqe.example.evil.example/",
+            ),
+            ("https://dqe.example:8443/", "https://dqe.example:8443/"),
+            ("http://dqe.example/", "http://dqe.example/"),
+            ("/TEL/", "/TEL/"),
+        ] {
+            let mut fields = HeaderMap::new();
+            fields.insert(LOCATION, HeaderValue::from_static(location));
+            keep_on_the_proxy(&mut fields, &server);
+            assert_eq!(fields[LOCATION], expected, "{location}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The caller's body on its way to the server: streamed, while a copy of its
+//! beginning is kept for a replay.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::caller::Caller;
+
+/// Most bytes of a body kept for a replay. A longer body is streamed all the
+/// same, but cannot be sent again.
+pub(super) const MOST_KEPT: usize = 64 * 1024;
+
+/// One request's body, shared by the attempts that send it.
+#[derive(Debug)]
+pub struct Upload {
+    source: RefCell<Source>,
+    /// Which attempt may read; an older one gets an error.
+    attempt: Cell<u32>,
+    received: Rc<Cell<u64>>,
+    size: SizeHint,
+    caller: Caller,
+    /// Longest silence of the caller.
+    idle_timeout: Duration,
+    /// Longest wait for the answer once all has been sent.
+    first_byte_timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Source {
+    incoming: Incoming,
+    ended: bool,
+    /// What has been read so far, copied, so that a trickle of tiny chunks pins no
+    /// read buffers; `None` once it is more than [`MOST_KEPT`].
+    kept: Option<Vec<u8>>,
+}
+
+impl Upload {
+    /// Takes over the body of a request. `received` counts its bytes.
+    #[must_use]
+    pub fn new(
+        incoming: Incoming,
+        caller: &Caller,
+        received: Rc<Cell<u64>>,
+        idle_timeout: Duration,
+        first_byte_timeout: Duration,
+    ) -> Option<Rc<Self>> {
+        if incoming.is_end_stream() {
+            return None;
+        }
+        let size = incoming.size_hint();
+        let source = Source {
+            incoming,
+            ended: false,
+            kept: Some(Vec::new()),
+        };
+        Some(Rc::new(Self {
+            source: RefCell::new(source),
+            attempt: Cell::new(0),
+            received,
+            size,
+            caller: caller.clone(),
+            idle_timeout,
+            first_byte_timeout,
+        }))
+    }
+
+    /// Whether everything read so far is still at hand.
+    #[must_use]
+    pub fn is_at_hand(&self) -> bool {
+        self.source.borrow().kept.is_some()
+    }
+
+    /// Whether the caller has sent its body to the end.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.source.borrow().ended
+    }
+
+    /// The body from its beginning, for the next attempt; earlier attempts can
+    /// no longer read. `None` when the beginning is no longer at hand.
+    #[must_use]
+    pub fn begin(self: &Rc<Self>) -> Option<OutgoingBody> {
+        if !self.is_at_hand() {
+            return None;
+        }
+        self.attempt.set(self.attempt.get() + 1);
+        Some(OutgoingBody::Upload {
+            upload: Rc::clone(self),
+            attempt: self.attempt.get(),
+            position: 0,
+        })
+    }
+}
+
+/// The body of one attempt.
+#[derive(Debug)]
+pub enum OutgoingBody {
+    /// No body at all.
+    Empty,
+    /// The caller's body.
+    Upload {
+        /// The body shared with other attempts.
+        upload: Rc<Upload>,
+        /// Which attempt this is.
+        attempt: u32,
+        /// Bytes of the body this attempt has been given, as long as they are kept.
+        position: usize,
+    },
+}
+
+/// Why a body could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The caller's connection failed or its framing is wrong.
+    #[error("the caller's body broke off")]
+    Caller(#[source] hyper::Error),
+    /// A later attempt has taken the body over.
+    #[error("a later attempt sends this body")]
+    Superseded,
+}
+
+impl Body for OutgoingBody {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let Self::Upload {
+            upload,
+            attempt,
+            position,
+        } = self.get_mut()
+        else {
+            return Poll::Ready(None);
+        };
+        if upload.attempt.get() != *attempt {
+            return Poll::Ready(Some(Err(UploadError::Superseded)));
+        }
+        let mut source = upload.source.borrow_mut();
+        if let Some(rest) = source.kept.as_ref().and_then(|kept| kept.get(*position..))
+            && !rest.is_empty()
+        {
+            *position += rest.len();
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(rest)))));
+        }
+        if source.ended {
+            return Poll::Ready(None);
+        }
+        loop {
+            let frame = match ready!(Pin::new(&mut source.incoming).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return Poll::Ready(Some(Err(UploadError::Caller(error)))),
+                None => {
+                    upload.ended(&mut source);
+                    return Poll::Ready(None);
+                }
+            };
+            // A trailer section is dropped, which RFC 9110 §6.5.1 allows.
+            let Ok(chunk) = frame.into_data() else {
+                continue;
+            };
+            upload
+                .received
+                .set(upload.received.get() + chunk.len() as u64);
+            source.keep(&chunk);
+            *position += chunk.len();
+            if source.incoming.is_end_stream() {
+                upload.ended(&mut source);
+            } else {
+                upload
+                    .caller
+                    .deadline
+                    .set_phase(Instant::now() + upload.idle_timeout);
+            }
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Upload {
+                upload, position, ..
+            } => {
+                let source = upload.source.borrow();
+                source.ended
+                    && source
+                        .kept
+                        .as_ref()
+                        .is_none_or(|kept| *position >= kept.len())
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Upload { upload, .. } => upload.size,
+        }
+    }
+}
+
+impl Upload {
+    fn ended(&self, source: &mut Source) {
+        source.ended = true;
+        self.caller.uploaded.set(true);
+        self.caller
+            .deadline
+            .set_phase(Instant::now() + self.first_byte_timeout);
+    }
+}
+
+impl Source {
+    fn keep(&mut self, chunk: &Bytes) {
+        if let Some(kept) = &mut self.kept {
+            if kept.len() + chunk.len() > MOST_KEPT {
+                self.kept = None;
+            } else {
+                kept.extend_from_slice(chunk);
+            }
+        }
+    }
+}
