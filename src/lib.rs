@@ -1,7 +1,86 @@
-//! An authenticating reverse proxy for the DQE Software APIs.
+//! An authenticating reverse proxy for the DQE Software APIs. Callers send
+//! plain HTTP without a credential; DQE receives the same call with
+//! `Authorization: Bearer …` of the right scope.
+//!
+//! This page is the map: the life of a request, the life of a token, the parts
+//! and who may import whom.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! server     accept → allow list → Caller; hyper parses one message
+//! proxy      1 gate     method, length, Host, Origin, loop           else 4xx, nothing forwarded
+//!            2 route    find(path) on the raw path → Route           else 404
+//!            3 token    the route's cell → usable token, wait-free   else 503
+//!            4 attempt  headers cleaned, licence taken out → send → decide:
+//!                       Deliver | RenewAndReplay | Repeat | Fail
+//!            5 answer   hop-by-hop out, Via, body streamed; its end is counted and logged
+//! ```
+//!
+//! One future inside the connection's task does all of it ([`proxy::Worker::answer`]).
+//! Time-outs are one coarse deadline per connection ([`deadline`]), moved as
+//! the work goes on.
+//!
+//! # The life of a token
+//!
+//! ```text
+//! renew_forever (one task per scope, control thread)
+//!   → endpoint: POST client_id, client_secret, scope, under a time-out
+//!   → dialect: granted | transient | permanent
+//!   → schedule: what next, and when (pure)
+//!   → AccessToken {ready header value, generation, two clocks} → ArcSwap in its Cell
+//! read by attempts without waiting; a rejected generation is renewed once, for all who had it
+//! ```
+//!
+//! # Threads
+//!
+//! One control thread (renewal, admin, commands) and N worker threads, each
+//! with its own runtime, connections, upstream pool, counters and log buffer.
+//! They share the listening socket, the token cells (`ArcSwap`) and counters
+//! that only their own thread writes.
+//!
+//! # Parts, and who may import whom
+//!
+//! | part | what it is | imports |
+//! |---|---|---|
+//! | `main`, `cli` | arguments → subcommand → exit code; the only place that prints | everything public |
+//! | [`app`] | settings → parts → a running proxy; reload, drain | every part |
+//! | [`config`] | text → valid settings, every problem at once | settings types of every part |
+//! | [`server`] | accepts connections; knows no route and no token | leaves |
+//! | [`proxy`] | the request path | `token`, `upstream`, leaves |
+//! | [`token`] | the token path | leaves |
+//! | [`upstream`] | one DQE server and the connections to it | leaves |
+//! | [`admin`] | second listener: health and metrics | `token`, `upstream` (views), leaves |
+//! | [`sandbox`] | a fake DQE for people and tests | nothing of ours |
+//! | [`dqe`] | what is true of DQE alone; pure | – (leaf) |
+//! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`telemetry`] | leaves, importable by all | `caller` → `deadline` |
+//!
+//! # Invariants
+//!
+//! The first six are checked by `tests/it/layering.rs`.
+//!
+//! 1. No part imports `config` or `app`; text stops at `config`; each part owns
+//!    its settings type, plain and already valid.
+//! 2. `server` does not know `proxy`; `token` and `upstream` know neither each
+//!    other nor `proxy`.
+//! 3. serde derives stand only on types whose purpose is a format at the border.
+//! 4. Tasks are spawned only in `app`, `server`, `upstream::client` (the driver
+//!    of a connection), `sandbox` and `cli`, and the log writer's thread in
+//!    `telemetry`: a request adds none of its own.
+//! 5. hyper's client half is named only in `upstream::client`, reqwest only in
+//!    `token::endpoint` and `egress`. Trust roots and TLS policy are built
+//!    once, in `egress`.
+//! 6. `sandbox` imports nothing of ours, so one mistake cannot sit on both
+//!    sides of a test.
+//! 7. Nothing on the request path takes a lock shared by all requests, waits
+//!    for the token endpoint while a usable token exists, or buffers a body
+//!    without a limit.
+//! 8. No secret implements `Display` or `Serialize`; the token's value has one door.
 
 pub mod admin;
+pub mod app;
 pub mod caller;
+pub mod config;
 pub mod deadline;
 pub mod dqe;
 pub mod egress;

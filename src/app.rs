@@ -1,0 +1,543 @@
+//! The composition root: settings → parts → a running proxy, and back to nothing.
+//!
+//! [`App::build`] wires and binds and can fail; [`App::run`] starts threads and
+//! tasks and returns when the proxy has ended. Threads: one control thread
+//! (the one that calls `run`: token renewal, admin, commands) and the worker
+//! threads, each with a runtime, connections and an upstream pool of its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, watch};
+
+use crate::admin::{self, Renewals, TokenState};
+use crate::config::Config;
+use crate::egress::{Egress, EgressError};
+use crate::metrics::Metrics;
+use crate::proxy::{self, Code, Worker};
+use crate::server::{self, Acceptor};
+use crate::telemetry::{AccessLog, EventLog};
+use crate::token::{self, Engine};
+use crate::upstream::{Client, SharedTls};
+
+/// How often a worker flushes its log and closes stale connections.
+const TIDY: Duration = Duration::from_secs(1);
+/// Longest wait for the access log's last lines at the end.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Why the proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A listening address cannot be bound.
+    #[error("cannot listen on {address} ({key})")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The setting it comes from.
+        key: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Trust or TLS cannot be prepared.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// The token engine cannot be prepared.
+    #[error("cannot prepare the token engine")]
+    Token(#[from] token::EngineError),
+    /// The system's random numbers are not available.
+    #[error("cannot get random numbers from the system")]
+    Random,
+}
+
+/// Why a running proxy ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A runtime or thread cannot be started.
+    #[error("cannot start a thread")]
+    Start(#[source] io::Error),
+    /// A worker thread ended by itself.
+    #[error("a worker thread ended unexpectedly")]
+    WorkerEnded,
+    /// A worker thread's listener cannot be used.
+    #[error("a worker thread cannot use the listener")]
+    Worker(#[source] io::Error),
+    /// Requests were still running when the drain's time was over or a second
+    /// signal came.
+    #[error("stopped before every request had ended")]
+    CutShort,
+}
+
+/// What a running proxy can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    /// Finish what runs, then end.
+    Drain,
+    /// Read secrets and CA files again.
+    Reload,
+}
+
+/// Tells a running proxy what to do, from any thread. Dropping it changes nothing.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl Handle {
+    /// Turns the proxy unready, lets it finish what runs and end. A second
+    /// call ends it at once.
+    pub fn drain(&self) {
+        // Nobody listens any more: it has ended already, which is what was asked for.
+        let _ = self.commands.send(Command::Drain);
+    }
+
+    /// Reads the secret and the CA files again. What fails is logged and the old stays in use.
+    pub fn reload(&self) {
+        let _ = self.commands.send(Command::Reload);
+    }
+}
+
+/// The logs a running proxy writes to; none in a demonstration.
+#[derive(Clone, Default)]
+pub struct Logs {
+    /// One line per request.
+    pub access: Option<Arc<AccessLog>>,
+    /// What the program says about itself; only its losses are looked at.
+    pub events: Option<Arc<EventLog>>,
+}
+
+/// A proxy that is wired and bound, but not running.
+pub struct App {
+    config: Config,
+    /// Given to the worker threads: the last of them closes it.
+    listener: Option<std::net::TcpListener>,
+    address: SocketAddr,
+    admin: Option<std::net::TcpListener>,
+    tls: SharedTls,
+    engine: Arc<Engine>,
+    metrics: Arc<Metrics>,
+    logs: Logs,
+    id_prefix: u64,
+    handle: Handle,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+impl App {
+    /// Wires the parts and binds the sockets. Does not wait for DQE.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn build(config: Config, logs: Logs) -> Result<Self, BuildError> {
+        let egress = Egress::build(&config.egress, needs_tls(&config))?;
+        let client = egress.token_client(config.token.connect_timeout)?;
+        let engine = Engine::new(config.token.clone(), client)?;
+        let threads = config.listener.threads.get();
+        let metrics = Arc::new(Metrics::new(
+            proxy::route_names(&config.proxy),
+            Code::NAMES,
+            threads,
+        ));
+        let bind = |address, key| {
+            server::bind(address).map_err(|source| BuildError::Bind {
+                address,
+                key,
+                source,
+            })
+        };
+        let listener = bind(config.listener.address, "listener.address")?;
+        let admin = config
+            .admin
+            .address
+            .map(|address| bind(address, "admin.address"))
+            .transpose()?;
+        let address = listener.local_addr().unwrap_or(config.listener.address);
+        let id_prefix = getrandom::u64().map_err(|_| BuildError::Random)?;
+        let (sender, commands) = mpsc::unbounded_channel();
+        Ok(Self {
+            config,
+            listener: Some(listener),
+            address,
+            admin,
+            tls: Arc::new(ArcSwap::new(egress.tls())),
+            engine,
+            metrics,
+            logs,
+            id_prefix,
+            handle: Handle { commands: sender },
+            commands,
+        })
+    }
+
+    /// Where callers connect; with the port the system chose when the settings say 0.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where operators connect, if anywhere.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// To drain or reload the proxy while it runs.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The token engine, to look at.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Runs until drained. Blocks the calling thread, which becomes the control thread.
+    ///
+    /// # Errors
+    /// See [`RunError`]; a drain that let every request finish is no error.
+    pub fn run(self) -> Result<(), RunError> {
+        let control = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(RunError::Start)?;
+        let result = control.block_on(self.control());
+        // A blocking name look-up must not hold up the end.
+        control.shutdown_background();
+        result
+    }
+
+    async fn control(mut self) -> Result<(), RunError> {
+        for cell in self.engine.cells() {
+            tokio::spawn(keep_renewing(Arc::clone(&self.engine), Arc::clone(cell)));
+        }
+        let view = Arc::new(View {
+            engine: Arc::clone(&self.engine),
+            metrics: Arc::clone(&self.metrics),
+            draining: AtomicBool::new(false),
+            logs: self.logs.clone(),
+            started: SystemTime::now(),
+        });
+        self.start_admin(&view)?;
+        let (drain, draining) = watch::channel(false);
+        let (stop, stopping) = watch::channel(false);
+        let mut workers = self.start_workers(&draining, &stopping)?;
+        let result = loop {
+            tokio::select! {
+                ended = workers.recv() => break Err(unexpected(ended)),
+                command = self.commands.recv() => match command {
+                    Some(Command::Reload) => self.reload(),
+                    Some(Command::Drain) | None => break Ok(()),
+                },
+            }
+        };
+        let result = match result {
+            Ok(()) => self.drain(&view, &drain, &mut workers).await,
+            Err(error) => Err(error),
+        };
+        stop.send_replace(true);
+        // Worker threads end at once now; what they still log must reach the writer.
+        let last = async { while workers.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_LINES, last).await;
+        if let Some(log) = &self.logs.access
+            && !log.finish(LAST_LINES)
+        {
+            tracing::warn!(
+                dropped = log.dropped(),
+                "the access log could not be written to its end"
+            );
+        }
+        result
+    }
+
+    /// Unready → pause → no new connections → what runs may finish → end.
+    async fn drain(
+        &mut self,
+        view: &View,
+        drain: &watch::Sender<bool>,
+        workers: &mut mpsc::Receiver<io::Result<()>>,
+    ) -> Result<(), RunError> {
+        let settings = self.config.listener.drain;
+        view.draining.store(true, Ordering::Relaxed);
+        // Without an admin listener nobody can notice that the proxy is unready.
+        let delay = if self.admin.is_some() {
+            settings.delay
+        } else {
+            Duration::ZERO
+        };
+        tracing::info!(
+            delay_ms = delay.as_millis(),
+            timeout_ms = settings.timeout.as_millis(),
+            "draining"
+        );
+        let commands = &mut self.commands;
+        let second_signal = async {
+            while let Some(command) = commands.recv().await {
+                if command == Command::Drain {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        let finish = async {
+            tokio::time::sleep(delay).await;
+            drain.send_replace(true);
+            let all = async { while workers.recv().await.is_some() {} };
+            tokio::time::timeout(settings.timeout, all).await.is_ok()
+        };
+        let finished = tokio::select! {
+            () = second_signal => false,
+            finished = finish => finished,
+        };
+        if finished {
+            tracing::info!("every request has ended");
+            Ok(())
+        } else {
+            Err(RunError::CutShort)
+        }
+    }
+
+    fn start_admin(&self, view: &Arc<View>) -> Result<(), RunError> {
+        let Some(listener) = &self.admin else {
+            return Ok(());
+        };
+        let listener = listener
+            .try_clone()
+            .and_then(tokio::net::TcpListener::from_std)
+            .map_err(RunError::Start)?;
+        let source: Arc<dyn admin::Source> = Arc::<View>::clone(view);
+        // It ends with the control thread: an operator can watch the whole drain.
+        tokio::spawn(admin::serve(listener, source, std::future::pending()));
+        Ok(())
+    }
+
+    /// Each worker reports on the returned channel when it ends; the channel
+    /// ends with the last one.
+    fn start_workers(
+        &mut self,
+        draining: &watch::Receiver<bool>,
+        stopping: &watch::Receiver<bool>,
+    ) -> Result<mpsc::Receiver<io::Result<()>>, RunError> {
+        let threads = self.config.listener.threads.get();
+        let (report, reports) = mpsc::channel(threads);
+        // Dropped at the end of this function: only the workers keep it open.
+        let listener = self
+            .listener
+            .take()
+            .ok_or_else(|| RunError::Start(io::ErrorKind::NotConnected.into()))?;
+        for index in 0..threads {
+            let seed = Seed {
+                config: self.config.clone(),
+                listener: listener.try_clone().map_err(RunError::Start)?,
+                tls: Arc::clone(&self.tls),
+                engine: Arc::clone(&self.engine),
+                metrics: Arc::clone(&self.metrics),
+                log: self.logs.access.as_deref().map(AccessLog::for_worker),
+                // Workers must not give the same id: each gets a prefix of its own.
+                id_prefix: self.id_prefix.wrapping_add(index as u64),
+                index,
+                draining: draining.clone(),
+                stopping: stopping.clone(),
+            };
+            let report = report.clone();
+            std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || {
+                    let ended = seed.work();
+                    // The control thread has gone: nobody is left to tell.
+                    let _ = report.blocking_send(ended);
+                })
+                .map_err(RunError::Start)?;
+        }
+        Ok(reports)
+    }
+
+    /// Builds everything new before anything is swapped.
+    fn reload(&self) {
+        let built =
+            Egress::build(&self.config.egress, needs_tls(&self.config)).and_then(|egress| {
+                let client = egress.token_client(self.config.token.connect_timeout)?;
+                Ok((egress.tls(), client))
+            });
+        match built {
+            Ok((tls, client)) => {
+                self.tls.store(tls);
+                self.engine.reload(client);
+                tracing::info!("secret and CA files read again");
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(
+                    cause,
+                    "reload failed, the old settings stay in use: {error}"
+                );
+            }
+        }
+    }
+}
+
+fn needs_tls(config: &Config) -> bool {
+    config.upstream.server.tls_name().is_some() || config.token.url.starts_with("https:")
+}
+
+fn unexpected(ended: Option<io::Result<()>>) -> RunError {
+    match ended {
+        Some(Err(error)) => RunError::Worker(error),
+        Some(Ok(())) | None => RunError::WorkerEnded,
+    }
+}
+
+/// A renewal that panics is started again, and counted.
+async fn keep_renewing(engine: Arc<Engine>, cell: Arc<token::Cell>) {
+    loop {
+        let renewing = tokio::spawn(engine.renew_forever(&cell));
+        if renewing.await.is_err() {
+            tracing::error!(
+                scope = cell.scope().as_str(),
+                "token renewal panicked and is started again"
+            );
+            cell.note_restart();
+        }
+        // A panic that comes back at once must not take the processor.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What a worker thread is made of.
+struct Seed {
+    config: Config,
+    listener: std::net::TcpListener,
+    tls: SharedTls,
+    engine: Arc<Engine>,
+    metrics: Arc<Metrics>,
+    log: Option<crate::telemetry::WorkerLog>,
+    id_prefix: u64,
+    index: usize,
+    draining: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Seed {
+    /// The whole life of a worker thread.
+    fn work(self) -> io::Result<()> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            // Only name look-ups block.
+            .max_blocking_threads(4)
+            .build_local(LocalOptions::default())?;
+        let result = runtime.block_on(self.serve());
+        runtime.shutdown_background();
+        result
+    }
+
+    async fn serve(self) -> io::Result<()> {
+        let routes = proxy::route::RouteTable::new(&self.config.proxy.routes, |scope| {
+            self.engine.cell(scope)
+        });
+        let client = Client::new(self.config.upstream.clone(), self.tls);
+        let worker = Worker::new(
+            self.config.proxy,
+            routes,
+            client,
+            Arc::clone(&self.metrics),
+            self.index,
+            self.log,
+            self.id_prefix,
+        );
+        let acceptor = Acceptor::new(self.config.listener, self.metrics, self.index);
+        let deadlines = Rc::clone(acceptor.deadlines());
+        tokio::task::spawn_local(async move { deadlines.tick_forever().await });
+        let tidied = Rc::clone(&worker);
+        tokio::task::spawn_local(async move {
+            let mut ticks = tokio::time::interval(TIDY);
+            loop {
+                ticks.tick().await;
+                tidied.tidy();
+            }
+        });
+        let handler = {
+            let worker = Rc::clone(&worker);
+            move |request, caller| Rc::clone(&worker).answer(request, caller)
+        };
+        let mut stopping = self.stopping;
+        let served = tokio::select! {
+            served = acceptor.serve(self.listener, handler, self.draining) => served,
+            _ = stopping.wait_for(|stop| *stop) => Ok(()),
+        };
+        worker.tidy();
+        served
+    }
+}
+
+/// What the admin listener may see.
+struct View {
+    engine: Arc<Engine>,
+    metrics: Arc<Metrics>,
+    draining: AtomicBool,
+    logs: Logs,
+    started: SystemTime,
+}
+
+impl admin::Source for View {
+    fn tokens(&self) -> Vec<admin::TokenView> {
+        let cells = self.engine.cells().iter();
+        cells.map(|cell| token_view(&cell.view())).collect()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    fn access_log_dropped(&self) -> Option<u64> {
+        self.logs.access.as_deref().map(AccessLog::dropped)
+    }
+
+    fn event_log_dropped(&self) -> u64 {
+        self.logs.events.as_deref().map_or(0, EventLog::dropped)
+    }
+
+    fn started(&self) -> SystemTime {
+        self.started
+    }
+}
+
+fn token_view(cell: &token::CellView) -> admin::TokenView {
+    let granted = Renewals {
+        outcome: "granted",
+        reason: "",
+        count: cell.renewals_granted,
+    };
+    let failed = cell.renewals_failed.iter().map(|(reason, count)| Renewals {
+        outcome: "failed",
+        reason: reason.word(),
+        count: *count,
+    });
+    admin::TokenView {
+        scope: cell.scope.as_str(),
+        state: match cell.state {
+            token::State::Waiting => TokenState::Waiting,
+            token::State::Fresh => TokenState::Fresh,
+            token::State::Stale => TokenState::Stale,
+            token::State::Expired => TokenState::Expired,
+            token::State::Refused => TokenState::Refused,
+        },
+        seconds_to_expiry: cell.left.map(|left| left.as_secs_f64()),
+        generation: cell.generation,
+        renewals: std::iter::once(granted).chain(failed).collect(),
+        forced_renewals: cell.forced_renewals,
+        same_token: cell.same_token,
+        restarts: cell.restarts,
+        reason: cell.last_error.map(|reason| reason.sentence().to_owned()),
+    }
+}
