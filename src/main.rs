@@ -1,4 +1,6 @@
-//! The `dqe-proxy` command.
+//! The `dqe-proxy` command: arguments → subcommand → exit code.
+//!
+//! Exit codes: 0 well, 1 trouble at run time, 2 wrong usage, 78 bad settings.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -13,28 +15,63 @@ use clap::{Parser, Subcommand};
 
 /// Arguments of the whole command.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version, about, propagate_version = true, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
+
+/// Wrong usage, as clap has it.
+const USAGE: u8 = 2;
+
+const EXAMPLES: &str = "Examples:
+  dqe-proxy demo                                            see it work, no account needed
+  DQE_LICENCE=… DQE_CLIENT_SECRET=… dqe-proxy run           in front of DQE, for this machine
+  dqe-proxy check --config /etc/dqe-proxy/config.toml       every problem of a settings file at once";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the proxy (the default)
+    Run(cli::run::RunArgs),
+    /// Show the proxy at work in front of a built-in fake DQE
+    Demo(cli::demo::DemoArgs),
+    /// Check the settings without a network, every problem at once
+    Check(cli::check::CheckArgs),
+    /// Ask DQE for one token per scope now, and say what happened
+    Token(cli::token::TokenArgs),
     /// Run a fake DQE, with its token endpoint and faults by name
     Sandbox(cli::sandbox::SandboxArgs),
+    /// Ask a running proxy whether it is well; exit code 0 or 1
+    Healthcheck(cli::healthcheck::HealthcheckArgs),
 }
 
 fn main() -> ExitCode {
-    let Command::Sandbox(arguments) = Arguments::parse().command;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(cli::sandbox::run(arguments)),
-        Err(error) => {
-            eprintln!("dqe-proxy: no runtime can be started: {error}");
-            ExitCode::FAILURE
-        }
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    match arguments.command {
+        None => cli::run::run(&cli::run::RunArgs::default()),
+        Some(Command::Run(arguments)) => cli::run::run(&arguments),
+        Some(Command::Demo(arguments)) => cli::demo::run(&arguments),
+        Some(Command::Check(arguments)) => arguments.run(),
+        Some(Command::Token(arguments)) => cli::token::run(&arguments),
+        Some(Command::Sandbox(arguments)) => cli::sandbox::run(arguments),
+        Some(Command::Healthcheck(arguments)) => cli::healthcheck::run(&arguments),
+    }
+}
+
+/// Prints what clap has to say. A healthcheck knows 0 and 1 only, since
+/// container engines give other codes a meaning of their own.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing can be done about a closed standard error.
+    let _ = error.print();
+    let is_healthcheck = std::env::args()
+        .nth(1)
+        .is_some_and(|first| first == "healthcheck");
+    match error.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ if is_healthcheck => ExitCode::from(cli::FAILURE),
+        _ => ExitCode::from(USAGE),
     }
 }

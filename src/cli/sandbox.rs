@@ -65,18 +65,17 @@ enum Failure {
 }
 
 /// Runs until Ctrl-C or SIGTERM, which end it with success.
-pub(crate) async fn run(arguments: SandboxArgs) -> ExitCode {
-    match serve(arguments).await {
+pub(crate) fn run(arguments: SandboxArgs) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return super::explain(&error),
+    };
+    match runtime.block_on(serve(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("dqe-proxy sandbox: {failure}");
-            let mut cause = std::error::Error::source(&failure);
-            while let Some(error) = cause {
-                eprintln!("  because: {error}");
-                cause = error.source();
-            }
-            ExitCode::FAILURE
-        }
+        Err(failure) => super::explain(&failure),
     }
 }
 
