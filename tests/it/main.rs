@@ -1,3 +1,13 @@
-//! Stories told over real sockets.
+//! Stories of behaviour, over real sockets against the built-in fake DQE.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod calls;
+mod command_line;
+mod credentials;
+mod faults;
+mod isolation;
+mod layering;
+mod operating;
 mod sandbox;
+mod support;
+mod who_may_call;

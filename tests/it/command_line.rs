@@ -1,0 +1,93 @@
+//! The program as its users start it.
+
+use std::process::{Command, Output};
+
+fn dqe_proxy(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"));
+    command.args(arguments).env_clear();
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_demonstration_is_right_when_dqe_is_and_says_so_when_it_is_not() {
+    let right = dqe_proxy(&["demo", "--once"], &[]);
+    let shown = text(&right.stdout);
+    assert!(right.status.success(), "{shown}{}", text(&right.stderr));
+    for word in [
+        "/SINGLEV2/",
+        "/TEL/",
+        "/DQEEMAILLOOKUP/",
+        "/FIRSTNAMESUGGEST/",
+        "/RECSIRET/",
+        "/SEARCH/",
+    ] {
+        assert!(shown.contains(&format!("caller  → GET {word}")), "{word}");
+        assert!(shown.contains(&format!("DQE got → GET {word}")), "{word}");
+    }
+    assert!(shown.contains("authorization: Bearer TK"), "{shown}");
+    assert!(
+        !shown.contains("Licence=OLD-CODE HTTP") || !shown.contains("DQE got → GET /RNVP/?Licence")
+    );
+    assert!(!shown.contains("sandbox-secret"));
+
+    for fault in [
+        "business:wrong-answer",
+        "business:status=500",
+        "token:status=503",
+        "business:unauthorized",
+    ] {
+        let wrong = dqe_proxy(&["demo", "--once", "--fault", fault], &[]);
+        assert_eq!(wrong.status.code(), Some(1), "{fault}");
+        assert!(text(&wrong.stderr).contains("wrong:"), "{fault}");
+    }
+}
+
+#[test]
+fn bad_settings_end_with_78_and_bad_usage_with_2() {
+    assert_eq!(dqe_proxy(&["run"], &[]).status.code(), Some(78));
+    assert_eq!(
+        dqe_proxy(&[], &[]).status.code(),
+        Some(78),
+        "run is the default"
+    );
+    assert_eq!(dqe_proxy(&["check"], &[]).status.code(), Some(78));
+    assert_eq!(dqe_proxy(&["chekc"], &[]).status.code(), Some(2));
+    assert_eq!(dqe_proxy(&["run", "--unknown"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn a_port_in_use_is_a_runtime_failure_that_names_the_setting() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = dqe_proxy(
+        &["run"],
+        &[
+            ("DQE_LICENCE", "X"),
+            ("DQE_CLIENT_SECRET", "hunter2"),
+            ("DQE_PROXY_LISTENER_ADDRESS", &address),
+            ("DQE_PROXY_ADMIN_ADDRESS", "off"),
+        ],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains(&address) && said.contains("listener.address"),
+        "{said}"
+    );
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn healthcheck_of_nobody_fails_within_a_second() {
+    let begun = std::time::Instant::now();
+    let output = dqe_proxy(&["healthcheck", "--address", "127.0.0.1:1"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2));
+}

@@ -1,0 +1,155 @@
+//! What an operator sees and does: health, metrics, logs, drain, reload.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Connection, Running, Setup, eventually, get};
+
+const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA&Licence=OURS";
+
+#[test]
+fn liveness_never_depends_on_tokens_and_readiness_does() {
+    let running = Setup::default().fault("token:status=503").start();
+    assert_eq!(running.admin_get("/livez").status, 200);
+    let ready = running.admin_get("/readyz?verbose");
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("client_phone"), "{}", ready.text());
+    running.dqe.sandbox.clear_faults();
+    eventually("it is ready", || running.admin_get("/readyz").status == 200);
+}
+
+#[test]
+fn metrics_tell_what_happened() {
+    let running = Running::start();
+    running.wait_until_ready();
+    for _ in 0..3 {
+        assert_eq!(running.get(CALL).status, 200);
+    }
+    let _ = running.get("/unknown");
+    eventually("requests are counted by route and outcome", || {
+        running.metric("dqe_proxy_requests_total{route=\"/TEL/\",outcome=\"2xx\"}") == Some(3.0)
+            && running
+                .metric("dqe_proxy_requests_total{route=\"none\",outcome=\"route_not_found\"}")
+                == Some(1.0)
+    });
+    assert_eq!(
+        running.metric("dqe_proxy_request_duration_seconds_count{route=\"/TEL/\"}"),
+        Some(3.0)
+    );
+    let left = running
+        .metric("dqe_proxy_token_seconds_to_expiry{scope=\"client_phone\"}")
+        .unwrap();
+    assert!(left > 100.0 && left <= 300.0, "{left}");
+    let text = running.admin_get("/metrics").text();
+    assert!(text.ends_with("# EOF\n"));
+    for secret in ["sandbox-secret", "SANDBOX", "0612345678", "Bearer", "TK"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn the_access_log_has_one_line_a_request_and_nothing_personal() {
+    let running = Running::start();
+    running.wait_until_ready();
+    let answer = running.get(CALL);
+    eventually("the line is written", || {
+        running.log_lines("/TEL/").len() == 1
+    });
+    let line = running.log_lines("/TEL/").remove(0);
+    assert_eq!(
+        line["request_id"].as_str(),
+        answer.field("x-request-id").as_deref()
+    );
+    assert_eq!(line["caller"], "127.0.0.1");
+    assert_eq!(line["method"], "GET");
+    assert_eq!(line["scope"], "client_phone");
+    assert_eq!(line["status"], 200);
+    assert_eq!(line["code"], "2xx");
+    assert!(line["total_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(line["response_bytes"], answer.body.len());
+    let text = line.to_string();
+    for private in ["0612345678", "OURS", "FRA", "Tel"] {
+        assert!(!text.contains(private), "{private}: {text}");
+    }
+}
+
+#[test]
+fn a_drain_lets_thirty_slow_requests_finish() {
+    let running = Setup::default().start();
+    running.wait_until_ready();
+    running
+        .dqe
+        .sandbox
+        .set_fault("business:slow=700ms")
+        .unwrap();
+    let callers: Vec<_> = (0..30)
+        .map(|_| {
+            let address = running.address;
+            std::thread::spawn(move || get(address, CALL))
+        })
+        .collect();
+    eventually("all of them are at DQE", || running.received().len() == 30);
+    let mut idle = Connection::open(running.address);
+    running.end().unwrap();
+    for caller in callers {
+        let answer = caller.join().unwrap();
+        assert_eq!((answer.status, answer.complete), (200, true));
+    }
+    assert!(idle.is_at_end());
+    assert!(
+        std::net::TcpStream::connect(running.address).is_err(),
+        "the listener is closed"
+    );
+}
+
+#[test]
+fn a_draining_proxy_is_unready_before_it_stops_accepting() {
+    let running = Setup::default().set("DRAIN_DELAY", "1s").start();
+    running.wait_until_ready();
+    running.handle.drain();
+    eventually("it is unready", || {
+        running.admin_get("/readyz").status == 503
+    });
+    assert_eq!(running.get(CALL).status, 200, "it still accepts");
+    assert!(running.ends_within(Duration::from_secs(5)).unwrap().is_ok());
+}
+
+#[test]
+fn what_does_not_finish_is_cut_at_the_end_of_the_drain_or_by_a_second_word() {
+    let slow = Setup::default().set("DRAIN_TIMEOUT", "300ms").start();
+    slow.wait_until_ready();
+    slow.dqe.sandbox.set_fault("business:hang").unwrap();
+    let mut connection = Connection::open(slow.address);
+    connection.send_get(CALL);
+    eventually("it is at DQE", || !slow.received().is_empty());
+    let begun = Instant::now();
+    assert!(slow.end().is_err());
+    assert!(begun.elapsed() < Duration::from_secs(4));
+
+    let told_twice = Running::start();
+    told_twice.wait_until_ready();
+    told_twice.dqe.sandbox.set_fault("business:hang").unwrap();
+    let mut connection = Connection::open(told_twice.address);
+    connection.send_get(CALL);
+    eventually("it is at DQE", || !told_twice.received().is_empty());
+    let begun = Instant::now();
+    told_twice.handle.drain();
+    told_twice.handle.drain();
+    assert!(
+        told_twice
+            .ends_within(Duration::from_secs(5))
+            .unwrap()
+            .is_err()
+    );
+    assert!(begun.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn a_reload_with_a_broken_ca_file_keeps_the_old_one() {
+    let running = Setup::default().https().start();
+    running.wait_until_ready();
+    std::fs::write(running.folder().join("ca.pem"), "nonsense").unwrap();
+    running.handle.reload();
+    for _ in 0..3 {
+        assert_eq!(running.get(CALL).status, 200);
+    }
+}
