@@ -8,12 +8,35 @@ fn sources() -> Vec<(String, String)> {
     let mut files = Vec::new();
     collect(&root, &mut files);
     assert!(files.len() > 30, "the sources were not found");
-    files
+    let texts: Vec<(PathBuf, String)> = files
         .into_iter()
-        .map(|path| {
+        .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
+        .collect();
+    let tests: Vec<PathBuf> = texts
+        .iter()
+        .flat_map(|(path, text)| test_modules(path, text))
+        .collect();
+    let is_test = |path: &Path| {
+        tests
+            .iter()
+            .any(|module| path == module || path.starts_with(module.with_extension("")))
+    };
+    texts
+        .into_iter()
+        .filter(|(path, _)| !is_test(path))
+        .map(|(path, text)| {
             let name = path.strip_prefix(&root).unwrap().display().to_string();
-            (name, code(&std::fs::read_to_string(&path).unwrap()))
+            (name, code(&text))
         })
+        .collect()
+}
+
+/// The files of the modules that a file declares for its tests only.
+fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
+    let declared = text.split("#[cfg(test)]\nmod ").skip(1);
+    let names = declared.filter_map(|rest| rest.lines().next()?.strip_suffix(';'));
+    names
+        .map(|name| path.with_file_name(format!("{name}.rs")))
         .collect()
 }
 
