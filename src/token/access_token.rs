@@ -58,10 +58,12 @@ impl AccessToken {
         self.term.life
     }
 
-    /// Less than a quarter of its life is left: renewal is in trouble.
+    /// Less than a quarter of its life is left although its renewal was due:
+    /// renewal is in trouble.
     #[must_use]
     pub fn is_stale(&self, now: &Moment) -> bool {
-        self.term.age(now) >= Timing::of(self.term.life).stale_after()
+        let stale_after = Timing::of(self.term.life).stale_after();
+        self.term.age(now) >= stale_after.max(self.term.renew_after)
     }
 
     /// Whether there is reason to doubt it, so that an answer that is only

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::error::Reason;
 use super::moment::Moment;
-use super::timing::{LONGEST_ATTEMPT, QUICK_TRIES, doubled};
+use super::timing::{FIRST_COOL_DOWN, LONGEST_ATTEMPT, LONGEST_COOL_DOWN, QUICK_TRIES, doubled};
 
 /// Before the first grant, the next cell follows a silent one after this.
 const STAGGER: Duration = Duration::from_millis(350);
-/// Pause after a probe of a refused credential that got no clear answer.
+/// Pause after a probe of a refused credential that got no clear answer, and
+/// the longest one after several.
 const UNCLEAR_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_COOL_DOWN: Duration = Duration::from_secs(15 * 60);
+const LONGEST_UNCLEAR_PAUSE: Duration = Duration::from_secs(60);
 /// How long another scope's grant proves that a refusal is not the credential's.
 const PROOF_LASTS: Duration = Duration::from_secs(10);
 /// A cell that has not asked for this long is not waiting for its turn.
@@ -68,6 +69,8 @@ pub(super) struct Credential {
     fives: usize,
     /// Refusals of the whole since the last grant.
     streak: u32,
+    /// Probes in a row without a clear answer.
+    unclear: u32,
 }
 
 impl Credential {
@@ -80,6 +83,7 @@ impl Credential {
             closed: None,
             fives: 0,
             streak: 0,
+            unclear: 0,
         }
     }
 
@@ -137,6 +141,7 @@ impl Credential {
         self.closed = None;
         self.fives = 0;
         self.streak = 0;
+        self.unclear = 0;
         was_held_back
     }
 
@@ -175,6 +180,7 @@ impl Credential {
         self.standing = Standing::Refused;
         let wait = doubled(first_cool_down, self.streak, LONGEST_COOL_DOWN);
         self.streak = self.streak.saturating_add(1);
+        self.unclear = 0;
         self.closed = Some((*now, wait));
         Effect::AllWait { reason, wait }
     }
@@ -182,13 +188,20 @@ impl Credential {
     fn failed_unclearly(&mut self, reason: Reason, now: &Moment) -> Effect {
         match self.standing {
             Standing::Proven => Effect::OwnMatter,
+            Standing::Refused
+                if reason == Reason::InternalError && self.fives == QUICK_TRIES.len() =>
+            {
+                self.refuse(Reason::NeverWorked, now, FIRST_COOL_DOWN)
+            }
             Standing::Refused => {
-                self.closed = Some((*now, UNCLEAR_PAUSE));
+                let pause = doubled(UNCLEAR_PAUSE, self.unclear, LONGEST_UNCLEAR_PAUSE);
+                self.unclear = self.unclear.saturating_add(1);
+                self.closed = Some((*now, pause));
                 Effect::OwnMatter
             }
             Standing::Unproven if reason == Reason::InternalError => {
                 let Some(wait) = QUICK_TRIES.get(self.fives).copied() else {
-                    return self.refuse(Reason::NeverWorked, now, Duration::from_secs(30));
+                    return self.refuse(Reason::NeverWorked, now, FIRST_COOL_DOWN);
                 };
                 self.fives += 1;
                 self.closed = Some((*now, wait));
@@ -212,9 +225,67 @@ impl Credential {
         self.closed = None;
         self.fives = 0;
         self.streak = 0;
+        self.unclear = 0;
         for seat in &mut self.seats {
             seat.refused = false;
             seat.granted = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn before_the_first_grant_cells_follow_each_other() {
+        let mut credential = Credential::new(3);
+        let start = Moment::now();
+        assert_eq!(credential.ask(0, &start), Duration::ZERO);
+        assert_eq!(credential.ask(1, &start), STAGGER, "the first is silent");
+        let later = start.later(STAGGER);
+        assert_eq!(credential.ask(1, &later), Duration::ZERO);
+        assert!(credential.granted(1, &later), "the others are set free");
+        for cell in [2, 0, 0] {
+            assert_eq!(credential.ask(cell, &later), Duration::ZERO);
+        }
+        assert!(!credential.granted(2, &later));
+    }
+
+    #[test]
+    fn the_probe_of_a_refused_credential_goes_round() {
+        let mut credential = Credential::new(2);
+        let mut now = Moment::now();
+        let mut probes = Vec::new();
+        credential.ask(0, &now);
+        credential.failed(0, Reason::InvalidClient, &now, FIRST_COOL_DOWN);
+        assert!(credential.is_probing());
+        for cool_down in [30, 60, 120, 240] {
+            let nearly = now.later(Duration::from_secs(cool_down) - SHORT);
+            assert_eq!(credential.ask(0, &nearly), SHORT);
+            assert_eq!(credential.ask(1, &nearly), SHORT);
+            now = nearly.later(SHORT);
+            let first = [0, 1].map(|cell| credential.ask(cell, &now).is_zero());
+            let again = credential.ask(0, &now).is_zero();
+            let probe = usize::from(first[1]);
+            assert!(first[probe] && !again, "one of them goes");
+            probes.push(probe);
+            credential.failed(probe, Reason::InvalidClient, &now, FIRST_COOL_DOWN);
+        }
+        assert_eq!(probes, [1, 0, 1, 0]);
+    }
+
+    #[test]
+    fn a_refusal_that_another_scope_disproves_is_the_scopes_own() {
+        let mut credential = Credential::new(2);
+        let now = Moment::now();
+        credential.granted(0, &now);
+        let effect = credential.failed(1, Reason::InvalidClient, &now, FIRST_COOL_DOWN);
+        assert_eq!(effect, Effect::ScopeRefused);
+        let later = now.later(PROOF_LASTS);
+        let effect = credential.failed(1, Reason::InvalidClient, &later, FIRST_COOL_DOWN);
+        assert!(matches!(effect, Effect::AllWait { .. }));
     }
 }

@@ -14,7 +14,7 @@ use super::Settings;
 use super::cell::{Cell, Failed};
 use super::credential::{Credential, Effect};
 use super::endpoint::{Client, Endpoint};
-use super::error::EngineError;
+use super::error::{EngineError, Reason};
 use super::moment::Moment;
 use super::renewer;
 use super::view::{Event, History, What};
@@ -44,9 +44,9 @@ struct Secret {
 }
 
 impl Engine {
-    /// Builds the cells and looks for the secret. A secret that cannot be read
-    /// yet is no error here: the cells say so, and begin when it appears. No
-    /// token is asked for before [`Self::renew_forever`] runs.
+    /// Builds the cells. The secret is read, and the first token asked for,
+    /// when [`Self::renew_forever`] runs; a secret that cannot be read then is
+    /// a state the cells report, and they begin when it appears.
     ///
     /// # Errors
     /// When the URL is no http or https address, or there is no scope.
@@ -205,8 +205,14 @@ impl Engine {
         }
     }
 
-    /// A cell's attempt failed: what that means for the others.
-    pub(super) fn settle_failure(&self, cell: &Cell, failed: &Failed, now: &Moment) {
+    /// A cell's attempt failed: settles what that means for the others, and
+    /// returns why nothing is asked for now, and for how long.
+    pub(super) fn settle_failure(
+        &self,
+        cell: &Cell,
+        failed: &Failed,
+        now: &Moment,
+    ) -> (Reason, Duration) {
         let effect = locked(&self.credential).failed(
             self.seat(cell),
             failed.reason,
@@ -217,10 +223,13 @@ impl Engine {
             Effect::OwnMatter => {}
             Effect::ScopeRefused => cell.refuse(),
             Effect::AllWait { reason, wait } => {
-                self.others(cell)
-                    .for_each(|other| other.block(reason, now, wait));
+                for cell in &self.cells {
+                    cell.block(reason, now, wait);
+                }
+                return (reason, wait);
             }
         }
+        (failed.reason, failed.next_try)
     }
 
     fn seat(&self, cell: &Cell) -> usize {

@@ -205,6 +205,11 @@ impl Reason {
         }
     }
 
+    /// Whether it speaks of the scope alone, not of the credential.
+    pub(super) fn is_scope_refusal(self) -> bool {
+        matches!(self, Self::UnauthorizedScope | Self::UnsupportedScope)
+    }
+
     /// Its place among the counters; `None` for what is no failed call.
     pub(super) fn index(self) -> Option<usize> {
         Self::FAILURES.iter().position(|reason| *reason == self)

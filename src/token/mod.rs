@@ -1,5 +1,17 @@
 //! The token path: one cell per scope, renewed in the background, read
 //! wait-free.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `engine` | all cells of one credential: endpoint, secret, reload |
+//! | `cell` | one scope's token as requests see it; `cell::writer` is the renewal task's side |
+//! | `renewer` | the task behind a cell: wait until due, get a token, publish, say so in the log |
+//! | `attempt` | one try: a call, and a second one when the first is silent |
+//! | `endpoint` | one call over HTTP; what its reply means is `dqe::dialect` |
+//! | `schedule` | pure: when a cell asks, and what an outcome means (`pause`, `repeats`, `forcing`) |
+//! | `credential` | pure: what the cells know together, so that one probes for all |
+//! | `timing`, `moment` | every duration, scaled with a token's life; two clocks in one instant |
+//! | `access_token`, `error`, `view`, `fetch` | the value with one door, reasons, what operators see, one call for a person |
 
 mod access_token;
 mod attempt;
@@ -9,11 +21,16 @@ mod endpoint;
 mod engine;
 mod error;
 mod fetch;
+mod forcing;
 mod moment;
+mod pause;
 mod renewer;
+mod repeats;
 mod schedule;
 #[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod stories;
 mod timing;

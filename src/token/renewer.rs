@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::attempt;
-use super::cell::{Cell, Failed};
+use super::cell::Cell;
 use super::endpoint::{Failure, Success};
 use super::engine::Engine;
 use super::error::Reason;
@@ -26,7 +26,8 @@ pub(super) async fn run(engine: Arc<Engine>, cell: Arc<Cell>) -> Infallible {
     let mut herald = Herald::new(&cell);
     loop {
         let now = Moment::now();
-        herald.state_is(cell.look(&now));
+        let (state, is_failing) = cell.look(&now);
+        herald.state_is(state, is_failing);
         let due_in = cell.due_in(&now);
         let turn = if due_in.is_zero() {
             engine.ask_turn(&cell, &now)
@@ -69,8 +70,14 @@ async fn renew(engine: &Engine, cell: &Cell, probing: bool, herald: &mut Herald)
         Ok(success) => granted(engine, cell, success, &now, herald),
         Err(failure) => {
             let failed = cell.failed(&failure, &now, chance());
-            engine.settle_failure(cell, &failed, &now);
-            herald.failed(&failed, failure.detail.as_deref(), &now);
+            let (reason, next_try) = engine.settle_failure(cell, &failed, &now);
+            let trouble = Trouble {
+                reason,
+                next_try,
+                attempt: failed.attempt,
+                detail: failure.detail.as_deref(),
+            };
+            herald.failed(&trouble, &now);
             if engine.epoch() != epoch {
                 // It failed with a secret or a client that is no longer used.
                 cell.wake(false);
@@ -91,6 +98,15 @@ fn granted(engine: &Engine, cell: &Cell, success: Success, now: &Moment, herald:
 pub(super) fn chance() -> f64 {
     let bits = getrandom::u32().unwrap_or(u32::MAX / 2);
     f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// A failed attempt, as it is told.
+struct Trouble<'a> {
+    reason: Reason,
+    next_try: Duration,
+    /// Failed ones in a row; 0 when it does not count as a failure.
+    attempt: u32,
+    detail: Option<&'a str>,
 }
 
 /// Says in the log what has changed, once per change, so that an hour without
@@ -142,15 +158,19 @@ impl Herald {
         }
     }
 
-    fn failed(&mut self, failed: &Failed, detail: Option<&str>, now: &Moment) {
-        let is_known = self.warned.is_some_and(|(reason, at)| {
-            reason == failed.reason || now.since(&at) < WARNING_INTERVAL
-        });
+    fn failed(&mut self, trouble: &Trouble<'_>, now: &Moment) {
+        // At the end of a repeated token, "not yet" is what was to be expected.
+        let is_expected = trouble.attempt == 0;
+        let is_known = is_expected
+            || self.warned.is_some_and(|(reason, at)| {
+                reason == trouble.reason || now.since(&at) < WARNING_INTERVAL
+            });
         let scope = self.scope;
-        let code = failed.reason.word();
-        let attempt = failed.attempt;
-        let next_try_ms = u64::try_from(failed.next_try.as_millis()).unwrap_or(u64::MAX);
-        let reason = failed.reason.sentence();
+        let code = trouble.reason.word();
+        let attempt = trouble.attempt;
+        let next_try_ms = u64::try_from(trouble.next_try.as_millis()).unwrap_or(u64::MAX);
+        let detail = trouble.detail;
+        let reason = trouble.reason.sentence();
         if is_known {
             tracing::debug!(
                 scope,
@@ -161,7 +181,7 @@ impl Herald {
                 "no token: {reason}"
             );
         } else {
-            self.warned = Some((failed.reason, *now));
+            self.warned = Some((trouble.reason, *now));
             tracing::warn!(
                 scope,
                 code,
@@ -173,9 +193,11 @@ impl Herald {
         }
     }
 
-    fn state_is(&mut self, state: State) {
+    fn state_is(&mut self, state: State, is_failing: bool) {
         let scope = self.scope;
-        if state == self.state {
+        // The moment between two tokens of a repeating server, or after a
+        // rejection, is no news.
+        if state == self.state || state == State::Expired && !is_failing {
             return;
         }
         match state {

@@ -27,8 +27,9 @@ pub(super) const QUICK_TRIES: [Duration; 5] = [
     Duration::from_secs(16),
 ];
 /// Longest cool-down after a refusal.
-const LONGEST_COOL_DOWN: Duration = Duration::from_secs(15 * 60);
-const FIRST_COOL_DOWN: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_COOL_DOWN: Duration = Duration::from_secs(15 * 60);
+/// First cool-down after a refusal with no usable token.
+pub(super) const FIRST_COOL_DOWN: Duration = Duration::from_secs(30);
 /// Longest least gap between two forced renewals.
 const LONGEST_FORCED_GAP: Duration = Duration::from_secs(60);
 

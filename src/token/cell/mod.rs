@@ -1,6 +1,10 @@
 //! One scope's token as its readers see it. Readers never wait for the token
 //! endpoint while there is a usable token, and take no lock then.
 
+mod writer;
+
+pub(super) use writer::Failed;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,10 +14,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::access_token::AccessToken;
-use super::endpoint::{Failure, Success};
 use super::error::{Reason, Unavailable};
 use super::moment::Moment;
-use super::schedule::{Granted, Plan, Rejection, Schedule};
+use super::schedule::{Rejection, Schedule};
 use super::view::{CellView, History, State, What};
 use crate::dqe::Scope;
 
@@ -240,6 +243,12 @@ impl Cell {
                 self.token.store(None);
                 self.note(What::Rejected { generation });
                 self.nudge.notify_one();
+                let scope = self.scope.as_str();
+                tracing::warn!(
+                    scope,
+                    generation,
+                    "a server rejected the token: it is renewed"
+                );
             }
             Rejection::Joined => self.token.store(None),
             Rejection::Outdated | Rejection::TooSoon => {}
@@ -256,149 +265,6 @@ impl Cell {
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.push(Some(self.scope), what);
     }
-}
-
-/// What the renewal task does with its cell.
-impl Cell {
-    /// The renewal task begins, perhaps after one that ended in mid-attempt.
-    pub(super) fn taken_over(&self) {
-        self.ledger().schedule.interrupted();
-    }
-
-    /// How the token fares, looked at by the clock; puts a token whose wall
-    /// clock was set back onto it again.
-    pub(super) fn look(&self, now: &Moment) -> State {
-        let mut ledger = self.ledger();
-        if let Some(term) = ledger.schedule.anchor_again(now) {
-            self.publish_again(&mut ledger, term);
-        }
-        let current = self.current(now);
-        self.state_of(current.as_deref(), &ledger, now)
-    }
-
-    /// Time until the next attempt is due.
-    pub(super) fn due_in(&self, now: &Moment) -> Duration {
-        self.ledger().schedule.wait(now)
-    }
-
-    pub(super) fn begin(&self, now: &Moment, probing: bool) -> Plan {
-        self.ledger().schedule.begin(now, probing)
-    }
-
-    /// Counts one call to the token endpoint.
-    pub(super) fn note_call(&self) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Publishes a granted token.
-    pub(super) fn granted(&self, success: Success, now: &Moment, chance: f64) -> Granted {
-        let mut ledger = self.ledger();
-        ledger.schedule.answered_in(success.took);
-        let repeated = ledger
-            .newest
-            .as_ref()
-            .is_some_and(|newest| newest.has_value(&success.header));
-        let decision = ledger
-            .schedule
-            .granted(success.asked, success.life, repeated, now, chance);
-        ledger.same_token += u64::from(repeated);
-        match decision {
-            Granted::Publish { generation, term } => {
-                ledger.granted += 1;
-                let token = Arc::new(AccessToken::new(success.header, generation, term));
-                ledger.newest = Some(Arc::clone(&token));
-                self.token.store(Some(token));
-                let life = term.life;
-                self.note(What::Granted { generation, life });
-            }
-            Granted::Keep { term } => {
-                self.publish_again(&mut ledger, term);
-                self.note(What::Repeated);
-            }
-            Granted::Ended => self.note(What::Repeated),
-        }
-        self.refused.store(false, Ordering::Relaxed);
-        drop(ledger);
-        self.tell();
-        decision
-    }
-
-    fn publish_again(&self, ledger: &mut Ledger, term: super::timing::Term) {
-        let Some(newest) = &ledger.newest else {
-            return;
-        };
-        let token = Arc::new(newest.with_term(term));
-        ledger.newest = Some(Arc::clone(&token));
-        self.token.store(Some(token));
-    }
-
-    /// Takes note of a failed attempt: the reason that counts, the attempts
-    /// that failed in a row, the time to the next one, and the first cool-down
-    /// of the credential, should it be the credential's fault.
-    pub(super) fn failed(&self, failure: &Failure, now: &Moment, chance: f64) -> Failed {
-        let mut ledger = self.ledger();
-        if let Some(took) = failure.took {
-            ledger.schedule.answered_in(took);
-        }
-        let reason = ledger
-            .schedule
-            .failed(failure.reason, failure.retry_after, now, chance);
-        if let Some(index) = reason.index() {
-            ledger.failed[index] += 1;
-        }
-        self.refused
-            .store(ledger.schedule.is_refused(), Ordering::Relaxed);
-        let failed = Failed {
-            reason,
-            attempt: ledger.schedule.failures(),
-            next_try: ledger.schedule.wait(now),
-            first_cool_down: ledger.schedule.first_cool_down(now),
-        };
-        drop(ledger);
-        let next_try = failed.next_try;
-        self.note(What::Failed { reason, next_try });
-        self.tell();
-        failed
-    }
-
-    /// The credential works for another scope, so this one is refused.
-    pub(super) fn refuse(&self) {
-        self.ledger().schedule.refuse();
-        self.refused.store(true, Ordering::Relaxed);
-    }
-
-    /// Another cell found the credential in trouble.
-    pub(super) fn block(&self, reason: Reason, now: &Moment, wait: Duration) {
-        self.ledger().schedule.block(reason, now, wait);
-        self.tell();
-    }
-
-    /// Something changed that may help.
-    pub(super) fn wake(&self, settings_changed: bool) {
-        let mut ledger = self.ledger();
-        ledger.schedule.wake(settings_changed);
-        self.refused
-            .store(ledger.schedule.is_refused(), Ordering::Relaxed);
-        drop(ledger);
-        self.nudge.notify_one();
-    }
-
-    /// Ends when somebody wants the renewal task to look again.
-    pub(super) async fn nudged(&self) {
-        self.nudge.notified().await;
-    }
-
-    fn tell(&self) {
-        self.progress.send_modify(|steps| *steps += 1);
-    }
-}
-
-/// What follows from a failed attempt.
-pub(super) struct Failed {
-    pub(super) reason: Reason,
-    pub(super) attempt: u32,
-    pub(super) next_try: Duration,
-    pub(super) first_cool_down: Duration,
 }
 
 /// Adds the time a caller waited, also when the caller goes away meanwhile.

@@ -1,20 +1,17 @@
 //! When one cell asks for a token, and what each outcome means for the next
 //! time. Pure: time and chance come in as arguments, nothing is sent here.
 
+mod told;
+
 use std::time::Duration;
 
 use super::error::Reason;
+use super::forcing::Forcing;
 use super::moment::Moment;
-use super::timing::{
-    COLD_INTERVAL, COLD_SILENCE, LONGEST_ATTEMPT, LONGEST_COLD_RETRY_AFTER, QUICK_TRIES, Term,
-    Timing, cold_backoff, cold_cool_down, doubled,
-};
+use super::pause::Pause;
+use super::repeats::Repeats;
+use super::timing::{COLD_INTERVAL, COLD_SILENCE, LONGEST_ATTEMPT, QUICK_TRIES, Term, Timing};
 
-/// Lives of a repeated token that are not probed at half, after one that was.
-const BLIND_LIVES: u32 = 3;
-/// Waits between tries at the end of a repeated token.
-const FIRST_END_WAIT: Duration = Duration::from_millis(40);
-const LONGEST_END_WAIT: Duration = Duration::from_millis(250);
 /// Largest silence before a second call, however slow the endpoint usually is.
 const LONGEST_SILENCE: Duration = Duration::from_millis(1500);
 
@@ -69,19 +66,6 @@ struct Held {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Pause {
-    Transient {
-        retry_after: Option<Duration>,
-        exponent: u32,
-        chance: f64,
-        was_silent: bool,
-    },
-    QuickTry(u32),
-    CoolDown(u32),
-    Secret,
-}
-
-#[derive(Clone, Copy, Debug)]
 struct Failure {
     at: Moment,
     reason: Reason,
@@ -101,9 +85,7 @@ pub(super) struct Schedule {
     rejected: Option<u64>,
     /// A renewal is wanted although the token is usable.
     suspected: bool,
-    last_forced: Option<Moment>,
-    last_suspected: Option<Moment>,
-    forced_streak: u32,
+    forcing: Forcing,
     failure: Option<Failure>,
     /// Failed attempts in a row.
     failures: u32,
@@ -116,15 +98,7 @@ pub(super) struct Schedule {
     refused: bool,
     /// The credential as a whole is in trouble, found out by another cell.
     blocked: Option<(Reason, Moment, Duration)>,
-    /// The server hands out the same token until its end.
-    repeats: bool,
-    /// The present life has shown a repeat.
-    repeat_seen: bool,
-    /// The present life is not probed at half.
-    blind: bool,
-    blind_lives: u32,
-    /// Repeats past the end, and when the last one came.
-    ended_repeats: Option<(u32, Moment)>,
+    repeats: Repeats,
     /// How long the endpoint last took to answer.
     round_trip: Option<Duration>,
 }
@@ -151,44 +125,16 @@ impl Schedule {
         let Some(held) = self.held.filter(|held| !held.revoked) else {
             return Duration::ZERO;
         };
-        if let Some((repeats, at)) = self.ended_repeats {
-            let pause = doubled(FIRST_END_WAIT, repeats - 1, LONGEST_END_WAIT);
+        if let Some((number, at)) = self.repeats.at_end() {
+            let pause = self.pause_length(Pause::AtEnd(number), now);
             return pause.saturating_sub(now.since(&at));
         }
         held.term.renew_after.saturating_sub(held.term.age(now))
     }
 
     fn pause_length(&self, pause: Pause, now: &Moment) -> Duration {
-        // Looked at anew each time: a pause fit for a living token ends early
-        // when the token dies meanwhile.
-        let living = self
-            .held
-            .filter(|_| self.is_usable(now))
-            .map(|held| Timing::of(held.term.life));
-        match pause {
-            Pause::Transient {
-                retry_after,
-                exponent,
-                chance,
-                was_silent,
-            } => {
-                let asked = retry_after.unwrap_or_default();
-                match living {
-                    Some(timing) => asked.max(living_backoff(timing, exponent, chance)),
-                    // The silence itself has been the pause.
-                    None if was_silent => asked.min(LONGEST_COLD_RETRY_AFTER),
-                    None => asked
-                        .min(LONGEST_COLD_RETRY_AFTER)
-                        .max(cold_backoff(chance)),
-                }
-            }
-            Pause::QuickTry(number) => QUICK_TRIES[number as usize % QUICK_TRIES.len()],
-            Pause::CoolDown(streak) => match living {
-                Some(timing) => timing.cool_down(streak),
-                None => cold_cool_down(streak),
-            },
-            Pause::Secret => Duration::from_secs(1),
-        }
+        let living = self.held.filter(|_| self.is_usable(now));
+        pause.length(living.map(|held| Timing::of(held.term.life)))
     }
 
     /// Begins an attempt at `now`. `probing`: the credential is refused, and
@@ -250,19 +196,9 @@ impl Schedule {
     }
 
     fn granted_anew(&mut self, asked: Moment, life: Duration, chance: f64) -> Granted {
-        if !self.blind {
-            self.repeats = self.repeat_seen;
-        }
-        self.repeat_seen = false;
-        self.ended_repeats = None;
         let mut term = Term::new(asked, life, chance);
-        self.blind = self.repeats && self.blind_lives < BLIND_LIVES;
-        if self.blind {
-            // Asking at half life would only bring the same token once more.
-            self.blind_lives += 1;
+        if self.repeats.begin_life() {
             term = term.until_its_end();
-        } else {
-            self.blind_lives = 0;
         }
         self.hold(term)
     }
@@ -293,7 +229,7 @@ impl Schedule {
         };
         let age = term.age(now);
         if age < term.life {
-            self.repeat_seen = true;
+            self.repeats.seen();
             let term = term.until_its_end();
             self.held = Some(Held {
                 term,
@@ -303,8 +239,7 @@ impl Schedule {
             return Granted::Keep { term };
         }
         if age - term.life <= Timing::of(held.term.life).repeat_grace() {
-            let repeats = self.ended_repeats.map_or(0, |(repeats, _)| repeats);
-            self.ended_repeats = Some((repeats + 1, *now));
+            self.repeats.seen_at_end(now);
             self.held = Some(Held {
                 revoked: false,
                 ..held
@@ -323,7 +258,7 @@ impl Schedule {
         } else {
             life.min(by_clock)
         };
-        self.ended_repeats = None;
+        self.repeats.end_is_over();
         self.hold(Term::new(asked, life, chance))
     }
 
@@ -337,23 +272,29 @@ impl Schedule {
         chance: f64,
     ) -> Reason {
         self.attempting = false;
-        self.ended_repeats = None;
         self.blocked = None;
-        let mut reason = reason;
-        if reason == Reason::InternalError && !self.ever_granted {
-            if (self.quick_tries as usize) < QUICK_TRIES.len() {
-                self.quick_tries += 1;
-            } else {
-                reason = Reason::NeverWorked;
-            }
+        if reason == Reason::NoLife && self.is_at_repeated_end(now) {
+            // The server told what is left of the token it repeats: less than a second.
+            self.repeats.seen_at_end(now);
+            return reason;
         }
+        self.repeats.end_is_over();
+        let is_first_500 = reason == Reason::InternalError && !self.ever_granted;
+        let quick_tries_are_over = self.quick_tries as usize == QUICK_TRIES.len();
+        let reason = if is_first_500 && quick_tries_are_over {
+            Reason::NeverWorked
+        } else {
+            reason
+        };
         let pause = if reason.is_permanent() {
             // Whoever waits for a newer token need not wait longer.
             self.rejected = None;
             self.suspected = false;
+            self.refused |= reason.is_scope_refusal();
             self.refusals += 1;
             Pause::CoolDown(self.refusals - 1)
-        } else if reason == Reason::InternalError && !self.ever_granted {
+        } else if is_first_500 {
+            self.quick_tries += 1;
             Pause::QuickTry(self.quick_tries - 1)
         } else if reason == Reason::SecretUnreadable {
             Pause::Secret
@@ -365,138 +306,26 @@ impl Schedule {
                 was_silent: reason == Reason::TimedOut,
             }
         };
-        self.failures += 1;
+        self.failures = self.failures.saturating_add(1);
         self.failure = Some(Failure {
             at: *now,
             reason,
             pause,
         });
-        match reason {
-            Reason::UnauthorizedScope | Reason::UnsupportedScope => self.refused = true,
-            Reason::Starting
-            | Reason::Renewing
-            | Reason::SecretUnreadable
-            | Reason::Unreachable
-            | Reason::TimedOut
-            | Reason::Broken
-            | Reason::Throttled
-            | Reason::InternalError
-            | Reason::EndpointUnavailable
-            | Reason::TooLarge
-            | Reason::EmptyReply
-            | Reason::HtmlReply
-            | Reason::UnparsableReply
-            | Reason::NoAccessToken
-            | Reason::IllegalAccessToken
-            | Reason::NotBearer
-            | Reason::NoLife
-            | Reason::ErrorMember
-            | Reason::NeverWorked
-            | Reason::InvalidClient
-            | Reason::InvalidRequest
-            | Reason::ClientError
-            | Reason::Redirect => {}
-        }
         reason
+    }
+
+    fn is_at_repeated_end(&self, now: &Moment) -> bool {
+        self.held.is_some_and(|held| {
+            let grace = Timing::of(held.term.life).repeat_grace();
+            let past = held.term.age(now).saturating_sub(held.term.life);
+            self.repeats.is_expected() && !held.term.is_usable(now) && past <= grace
+        })
     }
 
     /// An attempt was dropped half-way: its task has ended.
     pub(super) fn interrupted(&mut self) {
         self.attempting = false;
-    }
-
-    /// A server rejected the token `generation` as a credential.
-    pub(super) fn reject(&mut self, generation: u64, now: &Moment) -> Rejection {
-        let Some(held) = self.held else {
-            return Rejection::TooSoon;
-        };
-        if held.generation > generation {
-            return Rejection::Outdated;
-        }
-        if self.rejected.is_some() {
-            return Rejection::Joined;
-        }
-        if self.attempting {
-            // The call under way brings a newer token: that one is enough.
-            self.rejected = Some(generation);
-            self.revoke();
-            return Rejection::Joined;
-        }
-        if held.revoked || !self.may_force(&held, now) {
-            return Rejection::TooSoon;
-        }
-        self.rejected = Some(generation);
-        self.revoke();
-        Rejection::Forced
-    }
-
-    fn may_force(&mut self, held: &Held, now: &Moment) -> bool {
-        if let Some(last) = self.last_forced {
-            let gap = Timing::of(held.term.life).forced_gap(self.forced_streak);
-            let since = now.monotonic_since(&last);
-            if since < gap {
-                return false;
-            }
-            self.forced_streak = if since < gap * 2 {
-                self.forced_streak.saturating_add(1)
-            } else {
-                0
-            };
-        }
-        self.last_forced = Some(*now);
-        true
-    }
-
-    fn revoke(&mut self) {
-        if let Some(held) = &mut self.held {
-            held.revoked = true;
-        }
-    }
-
-    /// Answers look as if the token were dead, without proof: one renewal, at
-    /// most once in a fifth of a life (a minute at five), and the token stays
-    /// in use. True when one is due now.
-    pub(super) fn suspect(&mut self, generation: u64, now: &Moment) -> bool {
-        let Some(held) = self.held.filter(|held| held.generation == generation) else {
-            return false;
-        };
-        let gap = (held.term.life / 5).min(Duration::from_secs(60));
-        let too_soon = self
-            .last_suspected
-            .is_some_and(|last| now.monotonic_since(&last) < gap);
-        if self.attempting || too_soon {
-            return false;
-        }
-        self.last_suspected = Some(*now);
-        self.suspected = true;
-        true
-    }
-
-    /// Something changed that may help: the next attempt is due at once.
-    /// `settings_changed`: what is known of the old settings no longer counts.
-    pub(super) fn wake(&mut self, settings_changed: bool) {
-        if self.failure.is_some() || self.blocked.is_some() {
-            self.woken = true;
-        }
-        self.blocked = None;
-        if settings_changed {
-            self.refusals = 0;
-            self.quick_tries = 0;
-            self.ever_granted = false;
-            self.refused = false;
-        }
-    }
-
-    /// Another cell found the credential refused; the next probe is in `wait`.
-    pub(super) fn block(&mut self, reason: Reason, now: &Moment, wait: Duration) {
-        self.blocked = Some((reason, *now, wait));
-        // Nobody waits for a renewal that will not come soon.
-        self.rejected = None;
-    }
-
-    /// Only this scope is refused: the credential works for another one.
-    pub(super) fn refuse(&mut self) {
-        self.refused = true;
     }
 
     pub(super) fn is_refused(&self) -> bool {
@@ -554,13 +383,4 @@ impl Schedule {
         held.term = held.term.anchored_again(now)?;
         (!held.revoked).then_some(held.term)
     }
-}
-
-/// Exponential, full jitter, at least 10 ms so that it is never a loop.
-fn living_backoff(timing: Timing, exponent: u32, chance: f64) -> Duration {
-    let cap = timing.backoff_cap();
-    let ceiling = doubled(cap / 16, exponent, cap);
-    ceiling
-        .mul_f64(chance.clamp(0.0, 1.0))
-        .max(Duration::from_millis(10))
 }

@@ -1,0 +1,64 @@
+//! What the token engine does for its readers, told over real sockets with
+//! tokens that live for a second or two.
+
+mod keeping_secrets;
+mod refusing;
+mod rejecting;
+mod renewing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::scripted::Endpoint;
+use super::*;
+use crate::egress::Egress;
+
+const SECRET: &str = "pass-phrase-of-the-story";
+const SECOND: Duration = Duration::from_secs(1);
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn client() -> Client {
+    let egress = Egress::build(&crate::egress::Settings::default(), false).unwrap();
+    egress.token_client(SECOND).unwrap()
+}
+
+fn settings(url: String, scopes: &[Scope]) -> Settings {
+    Settings {
+        url,
+        client_id: SecretString::from("LICENCE-CODE"),
+        client_secret: SecretSource::Environment {
+            name: "DQE_CLIENT_SECRET".into(),
+            value: SecretString::from(SECRET),
+        },
+        scopes: scopes.to_vec(),
+        connect_timeout: SECOND,
+    }
+}
+
+/// An engine with its renewal tasks running until the test ends.
+fn running(settings: Settings) -> Arc<Engine> {
+    let engine = Engine::new(settings, client()).unwrap();
+    for cell in engine.cells() {
+        tokio::spawn(engine.renew_forever(cell));
+    }
+    engine
+}
+
+fn one_scope(endpoint: &Endpoint) -> (Arc<Engine>, Arc<Cell>) {
+    let engine = running(settings(endpoint.url(), &[Scope::Email]));
+    let cell = engine.cell(Scope::Email).unwrap();
+    (engine, cell)
+}
+
+fn has_token(cell: &Cell) -> bool {
+    cell.current(&Moment::now()).is_some()
+}
+
+fn generation(cell: &Cell) -> u64 {
+    cell.view().generation
+}
