@@ -49,7 +49,7 @@
 //! | [`server`] | accepts connections; knows no route and no token | leaves |
 //! | [`proxy`] | the request path | `token`, `upstream`, leaves |
 //! | [`token`] | the token path | leaves |
-//! | [`upstream`] | one DQE server and the connections to it | leaves |
+//! | [`upstream`] | one DQE server, the connections to it, the HTTP/1.1 client | leaves |
 //! | [`admin`] | second listener: health and metrics | `token`, `upstream` (views), leaves |
 //! | [`sandbox`] | a fake DQE for people and tests | nothing of ours |
 //! | [`dqe`] | what is true of DQE alone; pure | – (leaf) |
@@ -64,12 +64,13 @@
 //! 2. `server` does not know `proxy`; `token` and `upstream` know neither each
 //!    other nor `proxy`.
 //! 3. serde derives stand only on types whose purpose is a format at the border.
-//! 4. Tasks are spawned only in `app`, `server`, `upstream::client` (the driver
-//!    of a connection), `sandbox` and `cli`, and the log writer's thread in
-//!    `telemetry`: a request adds none of its own.
-//! 5. hyper's client half is named only in `upstream::client`, reqwest only in
-//!    `token::endpoint` and `egress`. Trust roots and TLS policy are built
-//!    once, in `egress`.
+//! 4. Tasks are spawned only in `app`, `server`, `sandbox` and `cli`, and the log
+//!    writer's thread in `telemetry`: a request adds none of its own, and a
+//!    connection to DQE is driven by the request that uses it.
+//! 5. The forwarding client is our own (`upstream`), the only place that names
+//!    httparse; hyper is the callers' side and the admin's. reqwest is named only in
+//!    `token::endpoint` and `egress`. Trust roots and TLS policy are built once, in
+//!    `egress`.
 //! 6. `sandbox` imports nothing of ours, so one mistake cannot sit on both
 //!    sides of a test.
 //! 7. Nothing on the request path takes a lock shared by all requests, waits

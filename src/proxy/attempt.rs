@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
-use http::{Request, Response, Uri, Version};
+use http::{Response, Uri};
 
 use super::decide::{self, Decision, Situation};
 use super::error::ProxyError;
@@ -18,7 +18,7 @@ use crate::caller::Caller;
 use crate::deadline::Expired;
 use crate::dqe::licence::without_licence;
 use crate::token::{AccessToken, Cell, Moment};
-use crate::upstream::{AnswerBody, Lease, UpstreamError};
+use crate::upstream::{AnswerBody, Lease, Outgoing, UpstreamError};
 
 /// What the server said.
 pub(super) type Answered = Response<AnswerBody<OutgoingBody>>;
@@ -103,10 +103,25 @@ async fn once(call: &mut Call, token: &AccessToken, repeats: u8) -> Result<Answe
         // On the heap, as all that is rare here: the future of a request stays small.
         None => Box::pin(connect(call)).await?,
     };
-    let request = outgoing_request(call, token).map_err(Unanswered::TimedOut)?;
+    let body = match &call.upload {
+        None => None,
+        // A decision to send again was made on the body being at hand.
+        Some(upload) => {
+            let gone = Unanswered::TimedOut(ProxyError::CallerBody);
+            Some(upload.begin().ok_or(gone)?)
+        }
+    };
+    let head = &call.head;
+    let id = call.exchange.request_id();
+    let sending = lease.send(Outgoing {
+        method: &head.method,
+        target: head.uri.path_and_query().map_or("/", PathAndQuery::as_str),
+        fields: headers::outgoing(&head.headers, call.noted, head.version, token.header(), id),
+        body,
+    });
     let sent_at = Instant::now();
     let first_byte = call.worker.settings.first_byte_timeout;
-    match within(&call.caller, first_byte, lease.send(request)).await {
+    match within(&call.caller, first_byte, sending).await {
         Ok(Ok(answer)) => {
             call.exchange.answered_in(sent_at.elapsed());
             Ok(answer)
@@ -120,7 +135,7 @@ async fn once(call: &mut Call, token: &AccessToken, repeats: u8) -> Result<Answe
     }
 }
 
-async fn connect(call: &mut Call) -> Result<Lease<OutgoingBody>, Unanswered> {
+async fn connect(call: &mut Call) -> Result<Lease, Unanswered> {
     let started = Instant::now();
     let limit = call.worker.client.settings().connect_timeout;
     let connected = within(&call.caller, limit, call.worker.client.connect()).await;
@@ -208,21 +223,6 @@ pub(super) fn target(uri: &Uri) -> Result<Uri, ProxyError> {
         Some((_, std::borrow::Cow::Borrowed(_))) | None => target.clone(),
     };
     Ok(Uri::from(target))
-}
-
-/// The request with its token, and its body from the beginning.
-fn outgoing_request(call: &Call, token: &AccessToken) -> Result<Request<OutgoingBody>, ProxyError> {
-    let body = match &call.upload {
-        None => OutgoingBody::Empty,
-        // A decision to send again was made on the body being at hand.
-        Some(upload) => upload.begin().ok_or(ProxyError::CallerBody)?,
-    };
-    let mut request = Request::new(body);
-    *request.method_mut() = call.head.method.clone();
-    *request.uri_mut() = call.head.uri.clone();
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = headers::with_token(&call.head.headers, token.header());
-    Ok(request)
 }
 
 #[cfg(test)]

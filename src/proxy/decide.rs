@@ -73,7 +73,7 @@ pub(super) fn after_failure(error: &UpstreamError, situation: Situation) -> Deci
         | UpstreamError::Tls(_)
         | UpstreamError::Invalid(_)
         | UpstreamError::SwitchedProtocols
-        | UpstreamError::CallerBody(_) => Decision::Fail,
+        | UpstreamError::CallerBody => Decision::Fail,
     }
 }
 

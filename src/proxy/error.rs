@@ -381,7 +381,7 @@ fn upstream_appearance(error: &UpstreamError) -> Appearance {
             "http_protocol_error",
             "What the DQE server sent is not a valid HTTP answer.",
         ),
-        UpstreamError::CallerBody(_) => return ProxyError::CallerBody.appearance(),
+        UpstreamError::CallerBody => return ProxyError::CallerBody.appearance(),
     };
     Appearance {
         status,

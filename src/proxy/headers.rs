@@ -1,11 +1,9 @@
 //! Which header fields cross the proxy, in both directions (RFC 9110 §7.6).
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, VIA,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, VIA,
 };
 use http::{StatusCode, Version};
-
-use crate::upstream::Server;
 
 /// Name of the request id, in both directions.
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -13,8 +11,8 @@ pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id
 /// Our name in `Via` and `Proxy-Status`.
 pub(super) const PSEUDONYM: &str = "dqe-proxy";
 
-const VIA_11: HeaderValue = HeaderValue::from_static("1.1 dqe-proxy");
-const VIA_10: HeaderValue = HeaderValue::from_static("1.0 dqe-proxy");
+static VIA_11: HeaderValue = HeaderValue::from_static("1.1 dqe-proxy");
+static VIA_10: HeaderValue = HeaderValue::from_static("1.0 dqe-proxy");
 
 /// What a field name means to the proxy.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,8 +101,6 @@ fn forwarding(name: &str) -> Kind {
 /// look again for what is not there.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Noted {
-    /// Some field has to be taken out.
-    removable: bool,
     connection: bool,
     /// There is a `Via` field.
     pub(super) via: bool,
@@ -120,12 +116,8 @@ impl Noted {
         let mut noted = Self::default();
         for name in fields.keys() {
             match kind(name) {
-                Kind::End | Kind::Ours | Kind::SetCookie => {}
-                Kind::Connection => {
-                    noted.connection = true;
-                    noted.removable = true;
-                }
-                Kind::HopByHop | Kind::Inside => noted.removable = true,
+                Kind::End | Kind::Ours | Kind::SetCookie | Kind::HopByHop | Kind::Inside => {}
+                Kind::Connection => noted.connection = true,
                 Kind::Via => noted.via = true,
                 Kind::RequestId => noted.request_id = true,
                 Kind::Browser => noted.browser = true,
@@ -135,47 +127,42 @@ impl Noted {
     }
 }
 
-/// Makes the caller's fields those that go to DQE, but for the token: what
-/// stays inside is taken out, and the proxy's own `Host`, `Via` and request id
-/// are put in. Everything else keeps its value, byte for byte. Fields named by
-/// `Connection` go too, except those that the message needs
-/// (`Content-Length`) or the proxy sets.
-pub(super) fn clean_request(
-    fields: &mut HeaderMap,
+/// The fields that go to DQE: the caller's, byte for byte, but for what stays
+/// inside; and the proxy's own `Authorization`, `Via` and request id. `Host`
+/// is the client's to write. Fields named by `Connection` stay here too, except
+/// those that the message needs (`Content-Length`).
+pub(super) fn outgoing<'a>(
+    received: &'a HeaderMap,
     noted: Noted,
     version: Version,
-    server: &Server,
-    request_id: &HeaderValue,
-) {
-    if noted.removable {
-        take_out(fields, noted.connection, |kind| match kind {
-            Kind::Connection | Kind::HopByHop | Kind::Inside => true,
-            Kind::Ours
-            | Kind::Via
-            | Kind::RequestId
-            | Kind::Browser
-            | Kind::SetCookie
-            | Kind::End => false,
-        });
-    }
-    fields.insert(HOST, server.authority().clone());
-    fields.insert(
-        VIA,
-        if version == Version::HTTP_10 {
-            VIA_10
-        } else {
-            VIA_11
-        },
-    );
-    fields.insert(REQUEST_ID.clone(), request_id.clone());
-}
-
-/// The fields of one attempt: the cleaned ones and the token.
-pub(super) fn with_token(fields: &HeaderMap, authorization: &HeaderValue) -> HeaderMap {
-    let mut sent = fields.clone();
-    // Replaces every credential the caller may have sent.
-    sent.insert(AUTHORIZATION, authorization.clone());
-    sent
+    authorization: &'a HeaderValue,
+    request_id: &'a HeaderValue,
+) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+    let nominated = if noted.connection {
+        Nominated::by(received)
+    } else {
+        Nominated(Vec::new())
+    };
+    let kept = received.iter().filter(move |(name, _)| match kind(name) {
+        Kind::End | Kind::Browser | Kind::SetCookie => {
+            nominated.is_empty() || **name == CONTENT_LENGTH || !nominated.contains(name.as_str())
+        }
+        Kind::Connection
+        | Kind::HopByHop
+        | Kind::Inside
+        | Kind::Ours
+        | Kind::Via
+        | Kind::RequestId => false,
+    });
+    let via = if version == Version::HTTP_10 {
+        &VIA_10
+    } else {
+        &VIA_11
+    };
+    [(&AUTHORIZATION, authorization)]
+        .into_iter()
+        .chain(kept)
+        .chain([(&VIA, via), (&REQUEST_ID, request_id)])
 }
 
 /// Cleans the fields of an answer in place and adds `Via` and the request id.
@@ -210,14 +197,12 @@ pub(super) fn clean_answer(
     if status == StatusCode::NO_CONTENT {
         headers.remove(CONTENT_LENGTH);
     }
-    headers.append(
-        VIA,
-        if version == Version::HTTP_10 {
-            VIA_10
-        } else {
-            VIA_11
-        },
-    );
+    let via = if version == Version::HTTP_10 {
+        &VIA_10
+    } else {
+        &VIA_11
+    };
+    headers.append(VIA, via.clone());
     headers.insert(REQUEST_ID.clone(), request_id);
 }
 
@@ -266,6 +251,10 @@ impl<'a> Nominated<'a> {
         Self(names.collect())
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn contains(&self, name: &str) -> bool {
         self.0
             .iter()
@@ -297,24 +286,21 @@ mod tests {
         names
     }
 
-    fn to_dqe(
-        mut fields: HeaderMap,
-        server: &Server,
-        token: &HeaderValue,
-        id: &HeaderValue,
-    ) -> HeaderMap {
-        let noted = Noted::in_request(&fields);
-        clean_request(&mut fields, noted, Version::HTTP_11, server, id);
-        with_token(&fields, token)
+    fn to_dqe(fields: &HeaderMap, token: &HeaderValue, id: &HeaderValue) -> HeaderMap {
+        let noted = Noted::in_request(fields);
+        let sent = outgoing(fields, noted, Version::HTTP_11, token, id);
+        let mut map = HeaderMap::new();
+        for (name, value) in sent {
+            map.append(name.clone(), value.clone());
+        }
+        map
     }
 
     fn sent(received: &[(&str, &str)]) -> Vec<String> {
-        let server = Server::parse("https://dqe.example").unwrap();
         let token = HeaderValue::from_static("Bearer OURS");
         let id = HeaderValue::from_static("id1");
-        let sent = to_dqe(map(received), &server, &token, &id);
+        let sent = to_dqe(&map(received), &token, &id);
         let ours = [
-            "host: dqe.example",
             "authorization: Bearer OURS",
             "via: 1.1 dqe-proxy",
             "x-request-id: id1",
@@ -384,11 +370,10 @@ mod tests {
                 "x-app: b\u{e9}"
             ]
         );
-        let server = Server::parse("https://dqe.example").unwrap();
         let mut raw = HeaderMap::new();
         raw.insert("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
         let token = HeaderValue::from_static("t");
-        let sent = to_dqe(raw, &server, &token, &token);
+        let sent = to_dqe(&raw, &token, &token);
         assert_eq!(sent["x-latin"].as_bytes(), b"caf\xe9");
     }
 

@@ -70,7 +70,7 @@ pub struct Worker {
     settings: Settings,
     gate: Gate,
     routes: RouteTable,
-    client: Rc<Client<OutgoingBody>>,
+    client: Rc<Client>,
     metrics: Arc<Metrics>,
     index: usize,
     log: Option<RefCell<WorkerLog>>,
@@ -85,7 +85,7 @@ impl Worker {
     pub fn new(
         settings: Settings,
         routes: RouteTable,
-        client: Rc<Client<OutgoingBody>>,
+        client: Rc<Client>,
         metrics: Arc<Metrics>,
         index: usize,
         log: Option<WorkerLog>,
@@ -148,12 +148,13 @@ impl Worker {
             worker: self,
             route: 0,
             head,
+            noted,
             upload: None,
             caller,
             exchange,
         });
         match refused {
-            None => match call.find_way(incoming, noted) {
+            None => match call.find_way(incoming) {
                 Ok(()) => Ok(call),
                 Err(error) => Err((error, call)),
             },
@@ -246,16 +247,17 @@ pub struct Call {
     worker: Rc<Worker>,
     /// Index of the route.
     route: usize,
-    /// The request as it goes to DQE, but for the token.
+    /// The request as it came, but for its target, which is that of DQE.
     head: request::Parts,
+    noted: Noted,
     upload: Option<Rc<Upload>>,
     caller: Caller,
     exchange: Exchange,
 }
 
 impl Call {
-    /// Finds the route and makes the request what DQE is to receive.
-    fn find_way(&mut self, incoming: Incoming, noted: Noted) -> Result<(), ProxyError> {
+    /// Finds the route and the target, and takes over the body.
+    fn find_way(&mut self, incoming: Incoming) -> Result<(), ProxyError> {
         let settings = &self.worker.settings;
         let deadline = &self.caller.deadline;
         deadline.set_total(self.exchange.started() + settings.total_timeout);
@@ -266,9 +268,6 @@ impl Call {
         })?;
         self.exchange.takes_route(self.route);
         self.head.uri = attempt::target(&self.head.uri)?;
-        let server = &self.worker.client.settings().server;
-        let id = self.exchange.request_id();
-        headers::clean_request(&mut self.head.headers, noted, self.head.version, server, id);
         self.upload = Upload::new(
             incoming,
             &self.caller,

@@ -2,7 +2,7 @@
 //! proxy's own.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use super::error::{Code, ProxyError};
 use super::exchange::Exchange;
 use super::headers::{self, REQUEST_ID};
 use super::upload::OutgoingBody;
-use crate::upstream::{AnswerBody, Server};
+use crate::upstream::{AnswerBody, AnswerError, Server};
 
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
@@ -38,6 +38,8 @@ pub struct Forwarded {
     call: Box<Call>,
     /// The whole body has been handed on.
     complete: bool,
+    /// The body broke off; told to hyper one poll later.
+    broken: Option<AnswerError>,
 }
 
 /// Passes the server's answer on.
@@ -60,6 +62,7 @@ pub(super) fn forwarded(
         body,
         call,
         complete,
+        broken: None,
     };
     body.moved_on();
     Response::from_parts(head, Answer::Forwarded(body))
@@ -144,21 +147,32 @@ impl Forwarded {
             .set_phase(Instant::now() + idle_timeout);
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
                 if let Some(chunk) = frame.data_ref() {
                     self.call.exchange.passed_on(chunk.len());
                 }
                 self.complete = self.body.is_end_stream();
                 self.moved_on();
+                Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(None) => self.complete = true,
-            Poll::Ready(Some(Err(_))) => self.call.exchange.breaks_off(Code::AnswerCut),
-            Poll::Pending => {}
+            None => {
+                self.complete = true;
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => {
+                self.call.exchange.breaks_off(Code::AnswerCut);
+                // At an error hyper drops what it has not written yet. The caller is to
+                // get what there was, and to see that it is not all: one round first.
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
-        polled
     }
 }
 
@@ -176,12 +190,12 @@ impl Drop for Forwarded {
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = AnswerError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         match self.get_mut() {
             Self::Forwarded(body) => body.poll(cx),
             Self::Own { body, call } => Poll::Ready(body.take().map(|body| {

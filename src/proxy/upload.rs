@@ -19,7 +19,7 @@ pub(super) const MOST_KEPT: usize = 64 * 1024;
 
 /// One request's body, shared by the attempts that send it.
 #[derive(Debug)]
-pub struct Upload {
+pub(super) struct Upload {
     source: RefCell<Source>,
     /// Which attempt may read; an older one gets an error.
     attempt: Cell<u32>,
@@ -44,7 +44,7 @@ struct Source {
 impl Upload {
     /// Takes over the body of a request. `received` counts its bytes.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         incoming: Incoming,
         caller: &Caller,
         received: Rc<Cell<u64>>,
@@ -73,25 +73,25 @@ impl Upload {
 
     /// Whether everything read so far is still at hand.
     #[must_use]
-    pub fn is_at_hand(&self) -> bool {
+    pub(super) fn is_at_hand(&self) -> bool {
         self.source.borrow().kept.is_some()
     }
 
     /// Whether the caller has sent its body to the end.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.source.borrow().ended
     }
 
     /// The body from its beginning, for the next attempt; earlier attempts can
     /// no longer read. `None` when the beginning is no longer at hand.
     #[must_use]
-    pub fn begin(self: &Rc<Self>) -> Option<OutgoingBody> {
+    pub(super) fn begin(self: &Rc<Self>) -> Option<OutgoingBody> {
         if !self.is_at_hand() {
             return None;
         }
         self.attempt.set(self.attempt.get() + 1);
-        Some(OutgoingBody::Upload {
+        Some(OutgoingBody {
             upload: Rc::clone(self),
             attempt: self.attempt.get(),
             position: 0,
@@ -101,18 +101,13 @@ impl Upload {
 
 /// The body of one attempt.
 #[derive(Debug)]
-pub enum OutgoingBody {
-    /// No body at all.
-    Empty,
-    /// The caller's body.
-    Upload {
-        /// The body shared with other attempts.
-        upload: Rc<Upload>,
-        /// Which attempt this is.
-        attempt: u32,
-        /// Bytes of the body this attempt has been given, as long as they are kept.
-        position: usize,
-    },
+pub struct OutgoingBody {
+    /// The body shared with other attempts.
+    upload: Rc<Upload>,
+    /// Which attempt this is.
+    attempt: u32,
+    /// Bytes of the body this attempt has been given, as long as they are kept.
+    position: usize,
 }
 
 /// Why a body could not be read to its end.
@@ -134,14 +129,11 @@ impl Body for OutgoingBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let Self::Upload {
+        let Self {
             upload,
             attempt,
             position,
-        } = self.get_mut()
-        else {
-            return Poll::Ready(None);
-        };
+        } = self.get_mut();
         if upload.attempt.get() != *attempt {
             return Poll::Ready(Some(Err(UploadError::Superseded)));
         }
@@ -186,26 +178,13 @@ impl Body for OutgoingBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Upload {
-                upload, position, ..
-            } => {
-                let source = upload.source.borrow();
-                source.ended
-                    && source
-                        .kept
-                        .as_ref()
-                        .is_none_or(|kept| *position >= kept.len())
-            }
-        }
+        let source = self.upload.source.borrow();
+        let given = |kept: &Vec<u8>| self.position >= kept.len();
+        source.ended && source.kept.as_ref().is_none_or(given)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Upload { upload, .. } => upload.size,
-        }
+        self.upload.size
     }
 }
 

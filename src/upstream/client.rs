@@ -1,11 +1,15 @@
-//! The forwarding HTTP client: one per worker thread, with a last-in-first-out
-//! pool of kept connections over hyper's HTTP/1 client half.
+//! The forwarding HTTP/1.1 client: one per worker thread, with a
+//! last-in-first-out pool of kept connections.
 //!
+//! It is our own, on httparse, because the request path is what this project
+//! is for: no task and no channel per connection, the request's fields written
+//! straight from the caller's, an answer's values sliced from what was read.
 //! Last in, first out keeps the warmest connections busy and lets the others
 //! reach their idle limit. The pool is touched by its own thread only, so it
 //! has no lock.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,30 +18,27 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::header::{HeaderName, HeaderValue};
+use http::{Method, Response, Version};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 
+use super::chunked::Chunked;
 use super::connect::connect;
-use super::{Settings, UpstreamError};
-
-/// Most bytes of an answer's head, and of what is read ahead of a body.
-const READ_BUFFER: usize = 64 * 1024;
+use super::connection::{Connection, Uploading};
+use super::head::{self, Framing};
+use super::{AnswerError, Settings, UpstreamError};
 
 /// The TLS policy connections are made with; a reload puts a new one in.
 pub type SharedTls = Arc<ArcSwap<rustls::ClientConfig>>;
 
 /// Sends requests to one server. Not `Send`: it belongs to its worker thread.
 #[derive(Debug)]
-pub struct Client<B> {
+pub struct Client {
     settings: Settings,
     tls: SharedTls,
     /// The policy the kept connections were made with.
     tls_in_use: RefCell<Arc<rustls::ClientConfig>>,
-    idle: RefCell<Vec<Kept<B>>>,
+    idle: RefCell<Vec<Kept>>,
     counts: Counts,
 }
 
@@ -51,16 +52,25 @@ pub struct Counts {
 }
 
 #[derive(Debug)]
-struct Kept<B> {
-    sender: SendRequest<B>,
+struct Kept {
+    connection: Open,
     since: Instant,
 }
 
-impl<B> Client<B>
-where
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+/// A connection that is counted as closed when it is dropped.
+#[derive(Debug)]
+struct Open {
+    connection: Box<Connection>,
+    closed: Rc<Cell<u64>>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.closed.set(self.closed.get() + 1);
+    }
+}
+
+impl Client {
     /// A client without connections.
     #[must_use]
     pub fn new(settings: Settings, tls: SharedTls) -> Rc<Self> {
@@ -87,29 +97,23 @@ where
         &self.counts
     }
 
-    /// A connection kept from an earlier request that looks alive.
+    /// A connection kept from an earlier request that is still quiet: neither
+    /// closed by the server nor holding bytes nobody asked for.
     #[must_use]
-    pub fn take_kept(self: &Rc<Self>, now: Instant) -> Option<Lease<B>> {
+    pub fn take_kept(self: &Rc<Self>, now: Instant) -> Option<Lease> {
         self.follow_reload();
-        let mut idle = self.idle.borrow_mut();
-        let mut index = idle.len();
-        while index > 0 {
-            index -= 1;
-            let kept = &idle[index];
-            if kept.sender.is_closed()
-                || now.duration_since(kept.since) >= self.settings.idle_timeout
-            {
-                idle.swap_remove(index);
-            } else if kept.sender.is_ready() {
-                let sender = idle.remove(index).sender;
+        loop {
+            let mut kept = self.idle.borrow_mut().pop()?;
+            let is_young = now.duration_since(kept.since) < self.settings.idle_timeout;
+            if is_young && kept.connection.connection.is_quiet() {
+                let client = Rc::clone(self);
                 return Some(Lease {
-                    sender,
-                    client: Rc::clone(self),
+                    open: kept.connection,
+                    client,
                     reused: true,
                 });
             }
         }
-        None
     }
 
     /// Makes a new connection. Has no deadline of its own: whoever awaits it
@@ -117,23 +121,16 @@ where
     ///
     /// # Errors
     /// Resolve, connect or TLS failures; nothing was sent in any of them.
-    pub async fn connect(self: &Rc<Self>) -> Result<Lease<B>, UpstreamError> {
+    pub async fn connect(self: &Rc<Self>) -> Result<Lease, UpstreamError> {
         let tls = self.tls.load_full();
         let stream = connect(&self.settings.server, tls).await?;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(READ_BUFFER)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(UpstreamError::NeverSent)?;
-        let counts = self.counts.clone();
-        counts.opened.set(counts.opened.get() + 1);
-        tokio::task::spawn_local(async move {
-            // How a connection ends is told to whoever waits on it; the driver has nobody to tell.
-            let _ = connection.await;
-            counts.closed.set(counts.closed.get() + 1);
-        });
+        self.counts.opened.set(self.counts.opened.get() + 1);
+        let open = Open {
+            connection: Box::new(Connection::new(stream)),
+            closed: Rc::clone(&self.counts.closed),
+        };
         Ok(Lease {
-            sender,
+            open,
             client: Rc::clone(self),
             reused: false,
         })
@@ -142,15 +139,10 @@ where
     /// Closes kept connections that have been unused for too long or were
     /// closed by the server. To be called now and then.
     pub fn sweep(&self, now: Instant) {
-        self.idle.borrow_mut().retain(|kept| {
-            !kept.sender.is_closed() && now.duration_since(kept.since) < self.settings.idle_timeout
+        self.idle.borrow_mut().retain_mut(|kept| {
+            now.duration_since(kept.since) < self.settings.idle_timeout
+                && kept.connection.connection.is_quiet()
         });
-    }
-
-    /// Connections kept for later.
-    #[must_use]
-    pub fn idle_connections(&self) -> usize {
-        self.idle.borrow().len()
     }
 
     /// After a reload, connections made under the old trust are not used again.
@@ -162,140 +154,151 @@ where
         }
     }
 
-    fn keep(&self, sender: SendRequest<B>) {
+    fn keep(&self, connection: Open) {
         let mut idle = self.idle.borrow_mut();
-        if !sender.is_closed() && idle.len() < self.settings.max_idle {
+        if idle.len() < self.settings.max_idle {
             idle.push(Kept {
-                sender,
+                connection,
                 since: Instant::now(),
             });
         }
     }
 }
 
+/// A request as it goes to the server: origin-form, `Host` and the framing of
+/// its body are the client's to write.
+#[derive(Debug)]
+pub struct Outgoing<'a, F, B> {
+    /// The method.
+    pub method: &'a Method,
+    /// Path and query, written as they are.
+    pub target: &'a str,
+    /// Every field but `Host` and `Transfer-Encoding`; `Content-Length` among
+    /// them when the body's length is known.
+    pub fields: F,
+    /// The body; `None` when there is none.
+    pub body: Option<B>,
+}
+
 /// A connection held for one request.
 #[derive(Debug)]
-pub struct Lease<B> {
-    sender: SendRequest<B>,
-    client: Rc<Client<B>>,
+pub struct Lease {
+    open: Open,
+    client: Rc<Client>,
     reused: bool,
 }
 
-impl<B> Lease<B>
-where
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    /// Whether the connection has served an earlier request.
-    #[must_use]
-    pub fn is_reused(&self) -> bool {
-        self.reused
-    }
-
-    /// Sends `request`, which is in origin-form and has a `Host` field, and
-    /// waits for the head of the answer. The connection returns to the pool
-    /// when the answer's body has been read to its end; it is closed when this
-    /// future or that body is dropped earlier, so no work outlives its caller.
+impl Lease {
+    /// Sends a request and waits for the head of the answer. The connection
+    /// returns to the pool when the answer's body has been read to its end and
+    /// nothing is left over; it is closed when this future or that body is
+    /// dropped earlier, so no work outlives its caller.
     ///
     /// # Errors
     /// See [`UpstreamError`].
-    pub fn send(
+    pub fn send<'a, B: Body<Data = Bytes>>(
         mut self,
-        request: Request<B>,
+        request: Outgoing<'a, impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>, B>,
     ) -> impl Future<Output = Result<Response<AnswerBody<B>>, UpstreamError>> {
-        let sending = self.sender.try_send_request(request);
+        let connection = &mut *self.open.connection;
+        let to_head = *request.method == Method::HEAD;
+        let framing = head::write_request(
+            &mut connection.output,
+            request.method,
+            request.target,
+            self.client.settings.server.authority(),
+            request.fields,
+            request.body.is_none(),
+        );
+        connection.begin();
+        let mut upload = request.body.map(|body| Uploading::new(body, framing));
+        let mut interim = 0;
         async move {
-            match sending.await {
-                // `Upgrade` is never forwarded, so no server may answer 101 (RFC 9110 §15.2.2).
-                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    Err(UpstreamError::SwitchedProtocols)
-                }
-                Ok(response) => Ok(response.map(|incoming| AnswerBody::new(incoming, self))),
-                Err(failed) => Err(self.failure(failed)),
-            }
-        }
-    }
-
-    fn failure(&self, mut failed: TrySendError<Request<B>>) -> UpstreamError {
-        // The request comes back only when nothing of it was written.
-        let never_sent = failed.take_message().is_some();
-        let source = failed.into_error();
-        if never_sent {
-            UpstreamError::NeverSent(source)
-        } else if source.is_user() {
-            UpstreamError::CallerBody(source)
-        } else if source.is_parse() || source.is_parse_too_large() {
-            UpstreamError::Invalid(source)
-        } else {
-            UpstreamError::Broken {
-                reused: self.reused,
-                source,
-            }
+            let reused = self.reused;
+            let head = poll_fn(|cx| {
+                self.open
+                    .connection
+                    .poll_head(cx, &mut upload, to_head, &mut interim, reused)
+            })
+            .await?;
+            let mut answer = Response::new(AnswerBody {
+                framing: head.framing,
+                chunked: Chunked::Size,
+                upload,
+                lease: Some(self),
+                reusable: head.reusable,
+            });
+            *answer.status_mut() = head.status;
+            *answer.headers_mut() = head.fields;
+            *answer.version_mut() = if head.is_http_10 {
+                Version::HTTP_10
+            } else {
+                Version::HTTP_11
+            };
+            answer.body_mut().give_back_at_end();
+            Ok(answer)
         }
     }
 }
 
 /// The body of the server's answer, streamed.
 #[derive(Debug)]
-pub struct AnswerBody<B>
-where
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    incoming: Incoming,
-    lease: Option<Lease<B>>,
+pub struct AnswerBody<B> {
+    framing: Framing,
+    chunked: Chunked,
+    /// The request's body, when the answer came before its end.
+    upload: Option<Uploading<B>>,
+    lease: Option<Lease>,
+    reusable: bool,
 }
 
-impl<B> AnswerBody<B>
-where
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn new(incoming: Incoming, lease: Lease<B>) -> Self {
-        let mut body = Self {
-            incoming,
-            lease: Some(lease),
-        };
-        if body.incoming.is_end_stream() {
-            body.give_back();
-        }
-        body
-    }
-
-    fn give_back(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.client.keep(lease.sender);
+impl<B> AnswerBody<B> {
+    /// At its end the connection goes back to the pool, if nothing of this
+    /// exchange is left on it.
+    fn give_back_at_end(&mut self) {
+        if self.framing == Framing::None
+            && let Some(lease) = self.lease.take()
+            && self.reusable
+            && self.upload.is_none()
+            && lease.open.connection.is_at_rest()
+        {
+            lease.client.keep(lease.open);
         }
     }
 }
 
-impl<B> Body for AnswerBody<B>
-where
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = AnswerError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        let this = self.get_mut();
+        let Some(lease) = &mut this.lease else {
+            return Poll::Ready(None);
+        };
+        let connection = &mut *lease.open.connection;
+        connection.move_upload(cx, &mut this.upload);
+        let polled = connection.poll_body(cx, &mut this.framing, &mut this.chunked);
         match &polled {
-            Poll::Ready(Some(Ok(_))) if self.incoming.is_end_stream() => self.give_back(),
-            Poll::Ready(None) => self.give_back(),
-            Poll::Ready(Some(Err(_))) => self.lease = None,
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Err(_))) => this.lease = None,
+            Poll::Ready(_) => this.give_back_at_end(),
+            Poll::Pending => {}
         }
-        polled
+        polled.map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.framing == Framing::None
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match self.framing {
+            Framing::None => SizeHint::with_exact(0),
+            Framing::Length(left) => SizeHint::with_exact(left),
+            Framing::Chunked | Framing::Close => SizeHint::default(),
+        }
     }
 }

@@ -1,6 +1,8 @@
-//! Why a request got no answer from the server.
+//! Why a request got no answer from the server, or not a whole one.
 
 use std::io;
+
+pub use super::head::InvalidHead;
 
 /// A failed attempt to send one request.
 #[derive(Debug, thiserror::Error)]
@@ -14,10 +16,9 @@ pub enum UpstreamError {
     /// The TLS handshake failed, a certificate that does not verify included.
     #[error("the TLS handshake with the server failed")]
     Tls(#[source] io::Error),
-    /// A connection kept from an earlier request turned out to be closed
-    /// before anything of this request was written.
-    #[error("the kept connection was already closed")]
-    NeverSent(#[source] hyper::Error),
+    /// The connection was closed before it took any byte of this request.
+    #[error("the connection was already closed")]
+    NeverSent(#[source] io::Error),
     /// The connection ended after the request was, at least in part, written
     /// and before the head of an answer.
     #[error("the connection ended before an answer came")]
@@ -25,30 +26,36 @@ pub enum UpstreamError {
         /// Whether the connection had served an earlier request, so that the
         /// server may have closed it as idle just then.
         reused: bool,
-        /// What hyper says.
-        source: hyper::Error,
+        /// What the system says.
+        source: io::Error,
     },
     /// What came back is no HTTP answer.
     #[error("the server's answer is not valid HTTP")]
-    Invalid(#[source] hyper::Error),
+    Invalid(#[source] InvalidHead),
     /// The server switched to another protocol, which nobody had asked it to.
     #[error("the server switched protocols without being asked")]
     SwitchedProtocols,
-    /// The body being forwarded failed, which is the caller's doing.
+    /// The body being forwarded broke off, which is the caller's doing.
     #[error("the caller's body broke off")]
-    CallerBody(#[source] hyper::Error),
+    CallerBody,
 }
 
-impl UpstreamError {
-    /// Whether it is certain that the server received nothing of the request.
-    #[must_use]
-    pub fn nothing_was_sent(&self) -> bool {
-        match self {
-            Self::Resolve(_) | Self::Connect(_) | Self::Tls(_) | Self::NeverSent(_) => true,
-            Self::Broken { .. }
-            | Self::Invalid(_)
-            | Self::SwitchedProtocols
-            | Self::CallerBody(_) => false,
-        }
+impl From<InvalidHead> for UpstreamError {
+    fn from(invalid: InvalidHead) -> Self {
+        Self::Invalid(invalid)
     }
+}
+
+/// Why an answer's body could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// The connection ended before the body did.
+    #[error("the answer broke off")]
+    BrokeOff,
+    /// The chunked coding is not as RFC 9112 §7.1 has it.
+    #[error("the answer's chunks are malformed")]
+    Chunks,
+    /// Reading failed.
+    #[error("the answer cannot be read on")]
+    Read(#[source] io::Error),
 }

@@ -1,15 +1,18 @@
 //! One DQE service: its server, the connections to it, and the one way to
 //! send a request on them. Knows no token and no route.
 
+mod chunked;
 mod client;
 mod connect;
+mod connection;
 mod error;
+mod head;
 mod server;
 
 use std::time::Duration;
 
-pub use client::{AnswerBody, Client, Counts, Lease, SharedTls};
-pub use error::UpstreamError;
+pub use client::{AnswerBody, Client, Counts, Lease, Outgoing, SharedTls};
+pub use error::{AnswerError, InvalidHead, UpstreamError};
 pub use server::{InvalidServer, Server};
 
 /// The server and how connections to it are made and kept.

@@ -1,0 +1,341 @@
+//! One connection to the server, and one request and its answer on it: both
+//! bodies move at the same time, each through a bounded buffer.
+
+use std::fmt::Write;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::chunked::{Chunked, Step};
+use super::connect::Stream;
+use super::error::{AnswerError, UpstreamError};
+use super::head::{self, Framing, Head};
+
+/// Most bytes of an answer's head.
+const LONGEST_HEAD: usize = 64 * 1024;
+/// Bytes there is room for at each read.
+const READ: usize = 8 * 1024;
+/// Most interim answers (1xx) before the final one.
+const MOST_INTERIM: u8 = 8;
+
+/// A connection and its two buffers.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Stream,
+    /// Bytes to be written. Empty between requests.
+    pub(super) output: BytesMut,
+    /// Bytes read and not taken yet. Empty between requests.
+    input: BytesMut,
+    /// What was written may still wait in the TLS layer.
+    unflushed: bool,
+    /// Bytes of the present request that the connection took.
+    accepted: u64,
+    /// Bytes of `input` that are known not to hold a whole head.
+    looked_at: usize,
+    /// The server stopped taking the request: never to be used again.
+    spoiled: bool,
+}
+
+/// The body of a request on its way.
+#[derive(Debug)]
+pub(super) struct Uploading<B> {
+    /// Boxed when there is one, so that an exchange without a body is small.
+    body: Pin<Box<B>>,
+    framing: Framing,
+}
+
+impl<B> Uploading<B> {
+    pub(super) fn new(body: B, framing: Framing) -> Self {
+        Self {
+            body: Box::pin(body),
+            framing,
+        }
+    }
+}
+
+/// Why the request's side stopped.
+#[derive(Debug)]
+enum Stopped {
+    /// The server takes nothing more.
+    Write(io::Error),
+    /// The caller's body failed, or is not as long as announced.
+    Body,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            output: BytesMut::new(),
+            input: BytesMut::new(),
+            unflushed: false,
+            accepted: 0,
+            looked_at: 0,
+            spoiled: false,
+        }
+    }
+
+    /// Whether a connection that has been idle is still good: the server has
+    /// neither closed it nor said anything nobody asked for.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        self.input.is_empty() && self.poll_fill(&mut context).is_pending()
+    }
+
+    /// To be called when `output` holds the head of a new request.
+    pub(super) fn begin(&mut self) {
+        self.accepted = 0;
+        self.looked_at = 0;
+    }
+
+    /// Whether the connection can carry another request now.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.input.is_empty() && self.is_written() && !self.spoiled
+    }
+
+    /// Writes the request and waits for the head of its answer. `to_head`
+    /// tells that the request is HEAD.
+    pub(super) fn poll_head<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        upload: &mut Option<Uploading<B>>,
+        to_head: bool,
+        interim: &mut u8,
+        reused: bool,
+    ) -> Poll<Result<Head, UpstreamError>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let mut refused = None;
+        match self.poll_upload(cx, upload) {
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+            Poll::Ready(Err(Stopped::Body)) => return Poll::Ready(Err(UpstreamError::CallerBody)),
+            Poll::Ready(Err(Stopped::Write(error))) if self.accepted == 0 => {
+                return Poll::Ready(Err(UpstreamError::NeverSent(error)));
+            }
+            // The server may have answered before it stopped reading.
+            Poll::Ready(Err(Stopped::Write(error))) => {
+                self.spoiled = true;
+                refused = Some(error);
+            }
+        }
+        loop {
+            if let Some(head) = self.take_head(to_head)? {
+                if !head.status.is_informational() {
+                    return Poll::Ready(Ok(head));
+                }
+                if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                    return Poll::Ready(Err(UpstreamError::SwitchedProtocols));
+                }
+                *interim += 1;
+                if *interim > MOST_INTERIM {
+                    return Poll::Ready(Err(UpstreamError::Invalid(head::InvalidHead::TooLarge)));
+                }
+                continue;
+            }
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(0)) if self.input.is_empty() => {
+                    let source = refused.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+                    return Poll::Ready(Err(UpstreamError::Broken { reused, source }));
+                }
+                // It broke off in the middle of its head.
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(UpstreamError::Invalid(head::InvalidHead::Syntax)));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(source)) => {
+                    return Poll::Ready(Err(UpstreamError::Broken { reused, source }));
+                }
+                Poll::Pending => {
+                    return match refused {
+                        Some(source) => Poll::Ready(Err(UpstreamError::Broken { reused, source })),
+                        None => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+
+    fn take_head(&mut self, to_head: bool) -> Result<Option<Head>, UpstreamError> {
+        if self.input.is_empty() {
+            return Ok(None);
+        }
+        if !head::begins_like_an_answer(&self.input) {
+            return Err(UpstreamError::Invalid(head::InvalidHead::Syntax));
+        }
+        // A head that trickles in is not parsed again for each byte of it.
+        let fresh = &self.input[self.looked_at.saturating_sub(3)..];
+        let may_end = self.looked_at == 0
+            || fresh
+                .windows(2)
+                .any(|pair| pair == b"\n\r" || pair == b"\n\n");
+        if may_end && let Some(head) = head::read_answer(&mut self.input, to_head)? {
+            self.looked_at = 0;
+            return Ok(Some(head));
+        }
+        self.looked_at = self.input.len();
+        if self.input.len() > LONGEST_HEAD {
+            return Err(UpstreamError::Invalid(head::InvalidHead::TooLarge));
+        }
+        Ok(None)
+    }
+
+    /// The next piece of the answer's body; `None` at its end.
+    pub(super) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        framing: &mut Framing,
+        chunked: &mut Chunked,
+    ) -> Poll<Option<Result<Bytes, AnswerError>>> {
+        loop {
+            match framing {
+                Framing::None => return Poll::Ready(None),
+                Framing::Length(left) => {
+                    if !self.input.is_empty() {
+                        let here = usize::try_from(*left)
+                            .unwrap_or(usize::MAX)
+                            .min(self.input.len());
+                        let piece = self.input.split_to(here).freeze();
+                        *left -= here as u64;
+                        if *left == 0 {
+                            *framing = Framing::None;
+                        }
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
+                }
+                Framing::Close => {
+                    if !self.input.is_empty() {
+                        return Poll::Ready(Some(Ok(self.input.split().freeze())));
+                    }
+                }
+                Framing::Chunked => match chunked.step(&mut self.input) {
+                    Ok(Step::Data(piece)) => return Poll::Ready(Some(Ok(piece))),
+                    Ok(Step::End) => {
+                        *framing = Framing::None;
+                        return Poll::Ready(None);
+                    }
+                    Ok(Step::NeedsMore) => {}
+                    Err(_) => return Poll::Ready(Some(Err(AnswerError::Chunks))),
+                },
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(0) if *framing == Framing::Close => {
+                    *framing = Framing::None;
+                    return Poll::Ready(None);
+                }
+                Ok(0) => return Poll::Ready(Some(Err(AnswerError::BrokeOff))),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Some(Err(AnswerError::Read(error)))),
+            }
+        }
+    }
+
+    /// Moves the request's body on, while an answer is read.
+    pub(super) fn move_upload<B>(&mut self, cx: &mut Context<'_>, upload: &mut Option<Uploading<B>>)
+    where
+        B: Body<Data = Bytes>,
+    {
+        if !self.spoiled
+            && (upload.is_some() || !self.is_written())
+            && let Poll::Ready(Err(_)) = self.poll_upload(cx, upload)
+        {
+            // The answer decides what the caller sees; this connection ends with it.
+            *upload = None;
+            self.spoiled = true;
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        self.output.is_empty() && !self.unflushed
+    }
+
+    /// Writes what there is to write until the request is complete.
+    fn poll_upload<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        upload: &mut Option<Uploading<B>>,
+    ) -> Poll<Result<(), Stopped>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        loop {
+            ready!(self.poll_write_out(cx)).map_err(Stopped::Write)?;
+            let Some(uploading) = upload else {
+                return Poll::Ready(Ok(()));
+            };
+            match ready!(uploading.body.as_mut().poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        uploading.frame(&data, &mut self.output)?;
+                    }
+                }
+                Some(Err(_)) => return Poll::Ready(Err(Stopped::Body)),
+                None => {
+                    uploading.end(&mut self.output)?;
+                    *upload = None;
+                }
+            }
+        }
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.output.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.accepted += written as u64;
+            self.unflushed = true;
+            if written == self.output.len() {
+                self.output.clear();
+            } else {
+                let _ = self.output.split_to(written);
+            }
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.reserve(READ);
+        pin!(self.stream.read_buf(&mut self.input)).poll(cx)
+    }
+}
+
+impl<B> Uploading<B> {
+    fn frame(&mut self, data: &Bytes, output: &mut BytesMut) -> Result<(), Stopped> {
+        match &mut self.framing {
+            Framing::Length(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(Stopped::Body)?;
+                output.extend_from_slice(data);
+            }
+            // An empty chunk would end the body.
+            Framing::Chunked if data.is_empty() => {}
+            Framing::Chunked => {
+                // Writing into a buffer that grows cannot fail.
+                let _ = write!(output, "{:x}\r\n", data.len());
+                output.extend_from_slice(data);
+                output.extend_from_slice(b"\r\n");
+            }
+            Framing::None | Framing::Close => return Err(Stopped::Body),
+        }
+        Ok(())
+    }
+
+    fn end(&self, output: &mut BytesMut) -> Result<(), Stopped> {
+        match self.framing {
+            Framing::Length(0) | Framing::None | Framing::Close => {}
+            // Shorter than announced: the server must not take it for whole.
+            Framing::Length(_) => return Err(Stopped::Body),
+            Framing::Chunked => output.extend_from_slice(b"0\r\n\r\n"),
+        }
+        Ok(())
+    }
+}
