@@ -15,8 +15,6 @@ use super::connect::Stream;
 use super::error::{AnswerError, UpstreamError};
 use super::head::{self, Framing, Head};
 
-/// Most bytes of an answer's head.
-const LONGEST_HEAD: usize = 64 * 1024;
 /// Bytes there is room for at each read.
 const READ: usize = 8 * 1024;
 /// Most interim answers (1xx) before the final one.
@@ -178,7 +176,7 @@ impl Connection {
             return Ok(Some(head));
         }
         self.looked_at = self.input.len();
-        if self.input.len() > LONGEST_HEAD {
+        if self.input.len() > head::LONGEST_HEAD {
             return Err(UpstreamError::Invalid(head::InvalidHead::TooLarge));
         }
         Ok(None)

@@ -8,6 +8,8 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode};
 
+/// Most bytes of an answer's head.
+pub(super) const LONGEST_HEAD: usize = 64 * 1024;
 /// Most fields of an answer.
 const MOST_FIELDS: usize = 100;
 
@@ -124,6 +126,9 @@ pub(super) fn read_answer(
         &mut slots,
     );
     let length = match parsing {
+        Ok(httparse::Status::Complete(length)) if length > LONGEST_HEAD => {
+            return Err(InvalidHead::TooLarge);
+        }
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(InvalidHead::TooLarge),

@@ -1,6 +1,7 @@
 //! Stories of behaviour, over real sockets against the built-in fake DQE.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod answers;
 mod calls;
 mod command_line;
 mod credentials;

@@ -58,6 +58,13 @@ impl Setup {
         self
     }
 
+    /// Another server in place of the fake DQE.
+    #[must_use]
+    pub(crate) fn server(mut self, url: String) -> Self {
+        self.variables.push(("DQE_SERVER".to_owned(), url));
+        self
+    }
+
     /// A settings file besides.
     #[must_use]
     pub(crate) fn file(mut self, text: &str) -> Self {
