@@ -1,11 +1,6 @@
 //! The `dqe-proxy` command: arguments → subcommand → exit code.
 //!
 //! Exit codes: 0 well, 1 trouble at run time, 2 wrong usage, 78 bad settings.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the command line speaks to people"
-)]
 
 mod cli;
 
@@ -66,7 +61,7 @@ fn main() -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     // Nothing can be done about a closed standard error.
     let _ = error.print();
-    let is_healthcheck = std::env::args()
+    let is_healthcheck = std::env::args_os()
         .nth(1)
         .is_some_and(|first| first == "healthcheck");
     match error.exit_code() {

@@ -152,14 +152,14 @@ pub(crate) fn run(arguments: &DemoArgs) -> ExitCode {
     if !arguments.once {
         demo.invite();
         signals.wait();
-        println!("\nDraining …");
+        say!("\nDraining …");
     }
     let ended_well = demo.end();
     if wrong.is_empty() && ended_well {
         ExitCode::SUCCESS
     } else {
         for problem in &wrong {
-            eprintln!("wrong: {problem}");
+            complain!("wrong: {problem}");
         }
         ExitCode::from(FAILURE)
     }
@@ -221,42 +221,42 @@ impl Demo {
 
     /// Makes the calls and shows a renewal; returns what was wrong.
     fn show(&self) -> Vec<String> {
-        println!(
+        say!(
             "A fake DQE      {}   knows the licence {LICENCE} and its secret",
             self.sandbox.url()
         );
-        println!(
+        say!(
             "The proxy       http://{}   knows them too; callers need neither\n",
             self.proxy
         );
         let mut wrong = Vec::new();
         for (number, call) in CALLS.iter().enumerate() {
-            println!("── {}. {}: {}", number + 1, call.family, call.story);
+            say!("── {}. {}: {}", number + 1, call.family, call.story);
             match self.make(call) {
-                Ok(problems) if problems.is_empty() => println!("   right\n"),
+                Ok(problems) if problems.is_empty() => say!("   right\n"),
                 Ok(problems) => {
                     for problem in problems {
-                        println!("   WRONG: {problem}");
+                        say!("   WRONG: {problem}");
                         wrong.push(format!("call {}: {problem}", number + 1));
                     }
-                    println!();
+                    say!();
                 }
                 Err(error) => {
-                    println!("   WRONG: {error}\n");
+                    say!("   WRONG: {error}\n");
                     wrong.push(format!("call {}: {error}", number + 1));
                 }
             }
         }
-        println!(
+        say!(
             "── A token lives {} s here and is renewed at half of that, while calls go on",
             TOKEN_LIFE.as_secs()
         );
         if let Err(problem) = self.show_renewal() {
-            println!("   WRONG: {problem}");
+            say!("   WRONG: {problem}");
             wrong.push(problem);
         }
         let violations = self.sandbox.counters().violations();
-        println!(
+        say!(
             "\nThe fake DQE counted {violations} violations (no, dead, doubled or wrong credentials, leaked headers)."
         );
         if violations != 0 {
@@ -276,10 +276,10 @@ impl Demo {
             .lines()
             .take_while(|line| !line.is_empty())
         {
-            println!("   caller  → {line}");
+            say!("   caller  → {line}");
         }
         if let Some((_, body)) = call.body {
-            println!("   caller  → {body}");
+            say!("   caller  → {body}");
         }
         let answer =
             exchange(self.proxy, &request).map_err(|error| format!("no answer: {error}"))?;
@@ -287,13 +287,13 @@ impl Demo {
         match self.received(before) {
             None => wrong.push("DQE received nothing".to_owned()),
             Some(entry) => {
-                println!(
+                say!(
                     "   DQE got → {} {}",
                     String::from_utf8_lossy(&entry.method),
                     String::from_utf8_lossy(&entry.target)
                 );
                 for (name, value) in &entry.headers {
-                    println!(
+                    say!(
                         "   DQE got → {}: {}",
                         String::from_utf8_lossy(name),
                         shown_value(name, value)
@@ -302,7 +302,7 @@ impl Demo {
                 judge_received(call, &entry, &mut wrong);
             }
         }
-        println!("   answer  ← {} {}", answer.status, shortened(&answer.body));
+        say!("   answer  ← {} {}", answer.status, shortened(&answer.body));
         if answer.status != 200 {
             wrong.push(format!("the status is {}", answer.status));
         }
@@ -348,8 +348,8 @@ impl Demo {
             match &first {
                 None => first = Some(token),
                 Some(old) if *old != token => {
-                    println!("   {old}  →  {token}");
-                    println!(
+                    say!("   {old}  →  {token}");
+                    say!(
                         "   seen after {:.1} s and {calls} calls, every one answered 200",
                         begun.elapsed().as_secs_f64()
                     );
@@ -364,20 +364,20 @@ impl Demo {
 
     fn invite(&self) {
         let proxy = self.proxy;
-        println!("\nIt stays up. Try, from another terminal:");
+        say!("\nIt stays up. Try, from another terminal:");
         for call in [&CALLS[0], &CALLS[2], &CALLS[3]] {
-            println!("   curl 'http://{proxy}{}'", call.target);
+            say!("   curl 'http://{proxy}{}'", call.target);
         }
-        println!("   curl -i 'http://{proxy}/oauth/access_token/'          (never reachable)");
+        say!("   curl -i 'http://{proxy}/oauth/access_token/'          (never reachable)");
         if let Some(admin) = self.admin {
-            println!("   curl 'http://{admin}/readyz?verbose'");
-            println!("   curl 'http://{admin}/metrics'");
+            say!("   curl 'http://{admin}/readyz?verbose'");
+            say!("   curl 'http://{admin}/metrics'");
         }
         let control = self.sandbox.control_url();
-        println!("   curl '{control}/journal?after=0'             (what DQE received)");
-        println!("   curl -d 'token:status=503' '{control}/faults'  (break the token endpoint)");
-        println!("   curl -X POST '{control}/revoke'               (kill every token)");
-        println!("Ctrl-C ends it.");
+        say!("   curl '{control}/journal?after=0'             (what DQE received)");
+        say!("   curl -d 'token:status=503' '{control}/faults'  (break the token endpoint)");
+        say!("   curl -X POST '{control}/revoke'               (kill every token)");
+        say!("Ctrl-C ends it.");
         // A terminal shows lines at once, a pipe does not.
         let _ = io::stdout().flush();
     }
@@ -435,7 +435,7 @@ fn judge_received(call: &Call, entry: &Entry, wrong: &mut Vec<String>) {
         .and_then(|presented| presented.scope);
     let scope = scope.map_or_else(|| "none".to_owned(), |scope| scope.to_string());
     if scope == call.scope {
-        println!("   its token is alive and of the scope {scope}");
+        say!("   its token is alive and of the scope {scope}");
     } else {
         wrong.push(format!(
             "the token's scope is {scope} and not {}",

@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &RunArgs) -> ExitCode {
     let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
-            eprintln!("dqe-proxy: signals cannot be listened for: {error}");
+            complain!("dqe-proxy: signals cannot be listened for: {error}");
             return ExitCode::from(FAILURE);
         }
     };

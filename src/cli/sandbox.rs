@@ -91,15 +91,15 @@ async fn serve(arguments: SandboxArgs) -> Result<(), Failure> {
             source,
         })?;
     }
-    print!("{}", greeting(&sandbox, &settings, ca_file.as_deref()));
+    say!("{}", greeting(&sandbox, &settings, ca_file.as_deref()));
     let mut entries = sandbox.watch();
     loop {
         tokio::select! {
             () = signals.first() => break,
             entry = entries.recv() => match entry {
-                Ok(entry) if !quiet => println!("{}", line(&entry)),
+                Ok(entry) if !quiet => say!("{}", line(&entry)),
                 Ok(_) => {}
-                Err(RecvError::Lagged(missed)) if !quiet => println!("… {missed} requests not shown"),
+                Err(RecvError::Lagged(missed)) if !quiet => say!("… {missed} requests not shown"),
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => break,
             },
@@ -149,7 +149,7 @@ fn greeting(sandbox: &Sandbox, settings: &Settings, ca_file: Option<&std::path::
         curl -X PUT '{control}/switches?token-life=5s'\n  \
         curl -d 'business:slow=200ms' '{control}/faults'\n  \
         curl -X DELETE '{control}/faults'\n  \
-        curl -X POST '{control}/revoke'\n\n"
+        curl -X POST '{control}/revoke'\n"
     )
 }
 

@@ -48,26 +48,26 @@ pub(crate) fn run(arguments: &TokenArgs) -> ExitCode {
     let scopes = arguments
         .scope
         .map_or_else(|| config.token.scopes.clone(), |scope| vec![scope]);
-    println!("token endpoint: {}", config.token.url);
+    say!("token endpoint: {}", config.token.url);
     let mut refused = 0;
     for scope in scopes {
         let name = scope.as_str();
         match runtime.block_on(token::fetch_once(&config.token, client.clone(), scope)) {
             Ok(token) => {
-                println!("{name:<16} {}", described(&token));
+                say!("{name:<16} {}", described(&token));
                 if arguments.reveal {
-                    println!("{:<16} {}", "", token.reveal());
+                    say!("{:<16} {}", "", token.reveal());
                 }
             }
             Err(error) => {
                 refused += 1;
-                println!("{name:<16} no token: {error}");
+                say!("{name:<16} no token: {error}");
                 if let FetchError::Refused {
                     detail: Some(detail),
                     ..
                 } = &error
                 {
-                    println!("{:<16} because: {detail}", "");
+                    say!("{:<16} because: {detail}", "");
                 }
             }
         }

@@ -91,3 +91,40 @@ fn healthcheck_of_nobody_fails_within_a_second() {
     assert_eq!(output.status.code(), Some(1));
     assert!(begun.elapsed() < std::time::Duration::from_secs(2));
 }
+
+#[cfg(unix)]
+#[test]
+fn an_argument_that_is_no_text_is_wrong_usage() {
+    use std::os::unix::ffi::OsStrExt;
+    let output = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"))
+        .arg(std::ffi::OsStr::from_bytes(b"\xff"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_nobody_takes_changes_no_exit_code() {
+    let full = || {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_dqe-proxy"))
+            .args(arguments)
+            .env_clear()
+            .stdout(full())
+            .stderr(full())
+            .status()
+            .unwrap()
+            .code()
+    };
+    assert_eq!(run(&["demo", "--once"]), Some(0));
+    assert_eq!(run(&["check"]), Some(78));
+    assert_eq!(run(&["run"]), Some(78));
+    assert_eq!(run(&["token"]), Some(78));
+    assert_eq!(run(&["chekc"]), Some(2));
+}
