@@ -17,6 +17,9 @@ pub struct Caller {
     pub deadline: Rc<Deadline>,
     /// To be set by whoever reads the request's body to its end.
     pub uploaded: Rc<Cell<bool>>,
+    /// To be set when an answer breaks off whose end only the connection's end
+    /// tells (HTTP/1.0): the connection then ends with a reset.
+    pub cut: Rc<Cell<bool>>,
 }
 
 /// A set of networks. `::ffff:10.1.2.3` counts as `10.1.2.3` everywhere.

@@ -20,6 +20,10 @@ use crate::dqe::licence::without_licence;
 use crate::token::{AccessToken, Cell, Moment};
 use crate::upstream::{AnswerBody, Lease, Outgoing, UpstreamError};
 
+/// The cell ends a wait for a token itself; the connection's deadline stands
+/// behind it, so that the one before does not end the call meanwhile.
+const WAIT_MARGIN: Duration = Duration::from_secs(1);
+
 /// What the server said.
 pub(super) type Answered = Response<AnswerBody<OutgoingBody>>;
 
@@ -172,9 +176,15 @@ async fn current_token(cell: &Cell, call: &mut Call) -> Result<Arc<AccessToken>,
         return Ok(token);
     }
     let started = Instant::now();
-    let token = Box::pin(cell.wait(call.worker.settings.token_wait)).await;
+    let limit = call.worker.settings.token_wait;
+    let waiting = within(
+        &call.caller,
+        limit + WAIT_MARGIN,
+        Box::pin(cell.wait(limit)),
+    )
+    .await;
     call.exchange.waited_for_token(started.elapsed());
-    token.ok_or_else(|| unavailable(cell))
+    waiting.ok().flatten().ok_or_else(|| unavailable(cell))
 }
 
 /// A token newer than the one of `generation`, which was rejected with `status`.
@@ -186,9 +196,13 @@ async fn newer_token(
 ) -> Result<Arc<AccessToken>, ProxyError> {
     let started = Instant::now();
     let limit = call.worker.settings.token_wait;
-    let token = Box::pin(cell.renewed_after(generation, limit)).await;
+    let renewing = Box::pin(cell.renewed_after(generation, limit));
+    let waiting = within(&call.caller, limit + WAIT_MARGIN, renewing).await;
     call.exchange.waited_for_token(started.elapsed());
-    token.ok_or_else(|| rejected(cell, generation, status))
+    waiting
+        .ok()
+        .flatten()
+        .ok_or_else(|| rejected(cell, generation, status))
 }
 
 fn rejected(cell: &Cell, generation: u64, status: u16) -> ProxyError {

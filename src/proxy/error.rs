@@ -34,6 +34,10 @@ pub enum Code {
     RouteNotFound,
     /// The path is known but no token of its scope is kept.
     ScopeNotConfigured,
+    /// There is not exactly one valid Host.
+    HostInvalid,
+    /// The body has a transfer coding other than chunked.
+    CodingNotSupported,
     /// The method is never forwarded.
     MethodNotAllowed,
     /// The Host name is not one the operator listed.
@@ -80,6 +84,8 @@ impl Code {
         "target_too_long",
         "route_not_found",
         "scope_not_configured",
+        "host_invalid",
+        "coding_not_supported",
         "method_not_allowed",
         "host_not_allowed",
         "cross_site_refused",
@@ -130,6 +136,12 @@ pub enum ProxyError {
     /// The route's scope is not in `dqe.scopes`.
     #[error("no token is kept for the scope of this path")]
     ScopeNotConfigured,
+    /// There is not exactly one valid Host (RFC 9112 §3.2).
+    #[error("there is not exactly one valid Host field")]
+    HostInvalid,
+    /// A transfer coding other than chunked (RFC 9112 §6.1).
+    #[error("the body has a transfer coding other than chunked")]
+    CodingNotSupported,
     /// CONNECT or TRACE.
     #[error("this method is never forwarded")]
     MethodNotAllowed,
@@ -220,6 +232,18 @@ impl ProxyError {
                 "http_request_denied",
                 "This DQE path is known, but its scope is not in dqe.scopes of the proxy's settings.",
             ),
+            Self::HostInvalid => (
+                StatusCode::BAD_REQUEST,
+                Code::HostInvalid,
+                "http_request_error",
+                "An HTTP/1.1 request has exactly one Host field, with a host name in it.",
+            ),
+            Self::CodingNotSupported => (
+                StatusCode::NOT_IMPLEMENTED,
+                Code::CodingNotSupported,
+                "http_request_error",
+                "The body's Transfer-Encoding is not chunked alone.",
+            ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 Code::MethodNotAllowed,
@@ -309,6 +333,8 @@ impl ProxyError {
             | Self::TargetTooLong
             | Self::RouteNotFound
             | Self::ScopeNotConfigured
+            | Self::HostInvalid
+            | Self::CodingNotSupported
             | Self::MethodNotAllowed
             | Self::HostNotAllowed
             | Self::CrossSiteRefused
@@ -335,6 +361,8 @@ impl ProxyError {
             | Self::TargetTooLong
             | Self::RouteNotFound
             | Self::ScopeNotConfigured
+            | Self::HostInvalid
+            | Self::CodingNotSupported
             | Self::MethodNotAllowed
             | Self::HostNotAllowed
             | Self::CrossSiteRefused

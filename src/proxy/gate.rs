@@ -1,9 +1,9 @@
 //! Refuses what must not be forwarded before any route is looked at: methods,
 //! foreign host names, and browsers that a page of another site has sent.
 
-use http::header::{HOST, HeaderMap, HeaderName, ORIGIN, REFERER};
+use http::header::{HOST, HeaderMap, HeaderName, ORIGIN, REFERER, TRANSFER_ENCODING};
 use http::uri::Authority;
-use http::{Method, Request};
+use http::{Method, Request, Version};
 
 use super::error::ProxyError;
 use super::headers::{self, Noted};
@@ -45,6 +45,10 @@ impl Gate {
             return Err(ProxyError::MethodNotAllowed);
         }
         let fields = request.headers();
+        if noted.coded && !is_chunked_alone(fields) {
+            return Err(ProxyError::CodingNotSupported);
+        }
+        check_one_host(request.version(), fields)?;
         self.check_host(fields)?;
         if noted.browser {
             self.check_site(fields)?;
@@ -104,6 +108,34 @@ impl Gate {
     }
 }
 
+/// Whether the body is coded in chunks and in nothing else. hyper takes off the
+/// chunks only, so any other coding would be lost on the way (RFC 9112 §6.1).
+fn is_chunked_alone(fields: &HeaderMap) -> bool {
+    let mut lines = fields.get_all(TRANSFER_ENCODING).iter();
+    let first = lines.next().map(|line| line.as_bytes().trim_ascii());
+    first.is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked")) && lines.next().is_none()
+}
+
+/// RFC 9112 §3.2: one valid `Host` field in HTTP/1.1, at most one in HTTP/1.0.
+fn check_one_host(version: Version, fields: &HeaderMap) -> Result<(), ProxyError> {
+    let mut hosts = fields.get_all(HOST).iter();
+    let valid = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.as_bytes().iter().all(is_host_byte),
+        (None, _) => version == Version::HTTP_10,
+        (Some(_), Some(_)) => false,
+    };
+    if valid {
+        Ok(())
+    } else {
+        Err(ProxyError::HostInvalid)
+    }
+}
+
+/// A byte of `uri-host [ ":" port ]` (RFC 3986 §3.2.2).
+fn is_host_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte)
+}
+
 fn host_name(fields: &HeaderMap) -> Option<Authority> {
     fields.get(HOST)?.to_str().ok()?.parse().ok()
 }
@@ -155,7 +187,7 @@ mod tests {
         ] {
             assert_eq!(verdict(gate, "GET", &[("host", host)]), expected, "{host}");
         }
-        assert_eq!(verdict(&closed, "GET", &[]), "host_not_allowed");
+        assert_eq!(verdict(&closed, "GET", &[]), "host_invalid");
     }
 
     #[test]
@@ -220,12 +252,40 @@ mod tests {
     #[test]
     fn methods_that_would_show_or_tunnel_are_refused_and_loops_broken() {
         let gate = Gate::default();
-        assert_eq!(verdict(&gate, "TRACE", &[]), "method_not_allowed");
-        assert_eq!(verdict(&gate, "CONNECT", &[]), "method_not_allowed");
-        assert_eq!(verdict(&gate, "DELETE", &[]), "passes");
+        let host = ("host", "x");
+        assert_eq!(verdict(&gate, "TRACE", &[host]), "method_not_allowed");
+        assert_eq!(verdict(&gate, "CONNECT", &[host]), "method_not_allowed");
+        assert_eq!(verdict(&gate, "DELETE", &[host]), "passes");
         assert_eq!(
-            verdict(&gate, "GET", &[("via", "1.1 dqe-proxy")]),
+            verdict(&gate, "GET", &[host, ("via", "1.1 dqe-proxy")]),
             "loop_detected"
         );
+    }
+
+    #[test]
+    fn a_body_is_coded_in_chunks_or_not_at_all_and_the_host_is_one() {
+        let gate = Gate::default();
+        let host = ("host", "x");
+        let coding = |value: &'static str| ("transfer-encoding", value);
+        for (fields, expected) in [
+            (&[host, coding("chunked")][..], "passes"),
+            (&[host, coding("Chunked ")], "passes"),
+            (&[host, coding("gzip, chunked")], "coding_not_supported"),
+            (&[host, coding("chunked, chunked")], "coding_not_supported"),
+            (
+                &[host, coding("chunked"), coding("chunked")],
+                "coding_not_supported",
+            ),
+            (&[host, coding("identity")], "coding_not_supported"),
+            (&[], "host_invalid"),
+            (&[host, host], "host_invalid"),
+            (&[("host", "a b")], "host_invalid"),
+            (&[("host", "user@a")], "host_invalid"),
+            (&[("host", "a/b")], "host_invalid"),
+            (&[("host", "[::1]:8080")], "passes"),
+            (&[("host", "")], "passes"),
+        ] {
+            assert_eq!(verdict(&gate, "POST", fields), expected, "{fields:?}");
+        }
     }
 }

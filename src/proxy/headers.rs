@@ -21,6 +21,8 @@ enum Kind {
     Connection,
     /// Concerns one connection only, whether `Connection` names it or not.
     HopByHop,
+    /// `Transfer-Encoding`: hop-by-hop, and looked at by the gate.
+    Coding,
     /// A caller's credential, or what tells of the network inside.
     Inside,
     /// Set by the proxy in place of what the caller sent.
@@ -75,7 +77,7 @@ fn kind(name: &HeaderName) -> Kind {
             _ => forwarding(name),
         },
         16 if name == "proxy-connection" => Kind::HopByHop,
-        17 if name == "transfer-encoding" => Kind::HopByHop,
+        17 if name == "transfer-encoding" => Kind::Coding,
         18 if name == "proxy-authenticate" => Kind::HopByHop,
         19 if name == "proxy-authorization" => Kind::HopByHop,
         25 if name == "proxy-authentication-info" => Kind::HopByHop,
@@ -102,6 +104,8 @@ fn forwarding(name: &str) -> Kind {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Noted {
     connection: bool,
+    /// There is a `Transfer-Encoding` field.
+    pub(super) coded: bool,
     /// There is a `Via` field.
     pub(super) via: bool,
     /// There is an `X-Request-Id` field.
@@ -118,6 +122,7 @@ impl Noted {
             match kind(name) {
                 Kind::End | Kind::Ours | Kind::SetCookie | Kind::HopByHop | Kind::Inside => {}
                 Kind::Connection => noted.connection = true,
+                Kind::Coding => noted.coded = true,
                 Kind::Via => noted.via = true,
                 Kind::RequestId => noted.request_id = true,
                 Kind::Browser => noted.browser = true,
@@ -149,6 +154,7 @@ pub(super) fn outgoing<'a>(
         }
         Kind::Connection
         | Kind::HopByHop
+        | Kind::Coding
         | Kind::Inside
         | Kind::Ours
         | Kind::Via
@@ -180,14 +186,14 @@ pub(super) fn clean_answer(
                 connection = true;
                 removable = true;
             }
-            Kind::HopByHop | Kind::SetCookie => removable = true,
+            Kind::HopByHop | Kind::Coding | Kind::SetCookie => removable = true,
             Kind::Inside | Kind::Ours | Kind::Via | Kind::RequestId | Kind::Browser | Kind::End => {
             }
         }
     }
     if removable {
         take_out(headers, connection, |kind| match kind {
-            Kind::Connection | Kind::HopByHop | Kind::SetCookie => true,
+            Kind::Connection | Kind::HopByHop | Kind::Coding | Kind::SetCookie => true,
             Kind::Inside | Kind::Ours | Kind::Via | Kind::RequestId | Kind::Browser | Kind::End => {
                 false
             }

@@ -182,7 +182,9 @@ impl Worker {
     /// callers ask are in the access log and need no line of their own.
     fn report(&self, error: &ProxyError, exchange: &Exchange) {
         let appearance = error.appearance();
-        if !appearance.status.is_server_error() {
+        let is_refusal =
+            appearance.code == Code::CodingNotSupported || appearance.code == Code::LoopDetected;
+        if is_refusal || !appearance.status.is_server_error() {
             return;
         }
         let causes =

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
@@ -38,6 +38,8 @@ pub struct Forwarded {
     call: Box<Call>,
     /// The whole body has been handed on.
     complete: bool,
+    /// The caller learns of the body's end by the connection's end only.
+    ends_with_connection: bool,
     /// The body broke off; told to hyper one poll later.
     broken: Option<AnswerError>,
 }
@@ -58,10 +60,13 @@ pub(super) fn forwarded(
     // hyper frames the answer for the version the caller speaks.
     head.version = Version::HTTP_11;
     let complete = body.is_end_stream();
+    let ends_with_connection =
+        call.head.version == Version::HTTP_10 && !head.headers.contains_key(CONTENT_LENGTH);
     let body = Forwarded {
         body,
         call,
         complete,
+        ends_with_connection,
         broken: None,
     };
     body.moved_on();
@@ -166,6 +171,9 @@ impl Forwarded {
             }
             Some(Err(error)) => {
                 self.call.exchange.breaks_off(Code::AnswerCut);
+                if self.ends_with_connection {
+                    self.call.caller.cut.set(true);
+                }
                 // At an error hyper drops what it has not written yet. The caller is to
                 // get what there was, and to see that it is not all: one round first.
                 self.broken = Some(error);

@@ -28,6 +28,9 @@ use crate::deadline::{Deadline, Registered};
 /// Most bytes of a request head, and of what is read ahead of a body.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// How long an idle connection is still looked at when a drain begins.
+const LAST_LOOK: Duration = Duration::from_millis(100);
+
 /// Where a connection is in its life.
 #[derive(Debug)]
 struct Progress {
@@ -37,6 +40,8 @@ struct Progress {
     last_request: Cell<bool>,
     /// The body of the request in flight has been read to its end.
     uploaded: Rc<Cell<bool>>,
+    /// The answer broke off and nothing but the connection's end can tell.
+    cut: Rc<Cell<bool>>,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -117,6 +122,7 @@ where
         phase: Cell::new(Phase::Idle),
         last_request: Cell::new(false),
         uploaded: Rc::new(Cell::new(false)),
+        cut: Rc::new(Cell::new(false)),
         header_timeout: settings.header_timeout,
         idle_timeout: settings.idle_timeout,
     });
@@ -125,10 +131,12 @@ where
         progress: Rc::clone(&progress),
     });
     let uploaded = Rc::clone(&progress.uploaded);
+    let cut = Rc::clone(&progress.cut);
     let caller = Caller {
         address,
         deadline: Rc::clone(&deadline),
         uploaded,
+        cut,
     };
     let seen = Rc::clone(&progress);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -150,7 +158,7 @@ where
     async move {
         let _registered = registered;
         let mut connection = pin!(connection);
-        let mut ending = false;
+        let (mut ending, mut leaving) = (false, false);
         poll_fn(|cx| {
             deadline.watch(cx);
             loop {
@@ -158,19 +166,30 @@ where
                 if connection.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                // Only after hyper has read what had already arrived: a request waiting in
-                // the socket is served, an idle connection is closed.
-                if draining.get() && !ending && progress.phase.get() != Phase::Head {
-                    ending = true;
-                    connection.as_mut().graceful_shutdown();
-                    continue;
+                if draining.get() && !ending {
+                    match progress.phase.get() {
+                        Phase::Request => {
+                            ending = true;
+                            connection.as_mut().graceful_shutdown();
+                            continue;
+                        }
+                        // The runtime learns of what waits in a new socket from its poller
+                        // only, so an idle connection has a moment to turn out not to be.
+                        Phase::Idle if !leaving => {
+                            leaving = true;
+                            deadline.set_phase(Instant::now() + LAST_LOOK);
+                        }
+                        Phase::Idle | Phase::Head => {}
+                    }
                 }
                 break;
             }
-            match deadline.take_expired() {
-                // Whoever answers had its chance during the poll above.
-                Some(_) => Poll::Ready(()),
-                None => Poll::Pending,
+            // Whoever answers had its chance during the poll above. The expiry stays known:
+            // the answer's body, dropped with the connection, tells it from a lost caller.
+            if deadline.expired().is_some() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
         })
         .await;
@@ -223,6 +242,16 @@ impl<B: Body<Data = Bytes>> Body for Tracked<B> {
 struct Watched {
     stream: TcpStream,
     progress: Rc<Progress>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.progress.cut.get() {
+            // Where only the connection's end tells the answer's end, a cut one ends with
+            // a reset. If that cannot be had, closing is all that is left.
+            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
 }
 
 impl AsyncRead for Watched {

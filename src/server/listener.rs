@@ -114,13 +114,28 @@ impl Acceptor {
                 },
             }
         }
-        while let Some(Ok((stream, address))) = now_or_never(listener.accept()) {
-            self.admit(stream, address, &handler);
-        }
-        drop(listener);
+        self.take_backlog(listener, &handler)?;
         self.draining.set(true);
         self.deadlines.wake_all();
         self.all_closed().await;
+        Ok(())
+    }
+
+    /// Who waits in the backlog has been accepted by the kernel already and is
+    /// served. Asked of the socket itself: the runtime knows only what its poller
+    /// has seen, and yields now and then.
+    fn take_backlog<H, F, B>(&self, listener: TcpListener, handler: &H) -> io::Result<()>
+    where
+        H: Fn(Request<Incoming>, Caller) -> F + Clone + 'static,
+        F: Future<Output = Response<B>> + 'static,
+        B: Body<Data = Bytes> + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let listener = listener.into_std()?;
+        while let Ok((stream, address)) = listener.accept() {
+            stream.set_nonblocking(true)?;
+            self.admit(TcpStream::from_std(stream)?, address, handler);
+        }
         Ok(())
     }
 
@@ -180,8 +195,4 @@ async fn pause_after(error: &io::Error) {
         tracing::warn!(%error, "cannot accept connections; trying again");
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
-}
-
-fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
-    futures_util::FutureExt::now_or_never(future)
 }

@@ -69,7 +69,7 @@ impl Script {
     /// A proxy in front of it, with one worker thread and so one pool.
     fn proxy(&self) -> Running {
         let running = Setup::default()
-            .server(format!("http://{}", self.address))
+            .server(&format!("http://{}", self.address))
             .set("LISTENER_THREADS", "1")
             .start();
         running.wait_until_ready();

@@ -1,6 +1,7 @@
 //! Starts a fake DQE and a proxy in front of it, on free loopback ports, each
 //! on threads of its own, and talks to them over real sockets.
 
+mod scripted;
 mod wire;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use dqe_proxy::config::{self, Inputs};
 use dqe_proxy::sandbox::{Counters, Entry, Sandbox, Settings, Switches};
 use dqe_proxy::telemetry::{AccessLog, Format};
 
+pub(crate) use scripted::Scripted;
 pub(crate) use wire::{Answer, Connection, call, get};
 
 /// Longest wait for anything a story expects to happen.
@@ -60,8 +62,9 @@ impl Setup {
 
     /// Another server in place of the fake DQE.
     #[must_use]
-    pub(crate) fn server(mut self, url: String) -> Self {
-        self.variables.push(("DQE_SERVER".to_owned(), url));
+    pub(crate) fn server(mut self, url: &str) -> Self {
+        self.variables
+            .push(("DQE_SERVER".to_owned(), url.to_owned()));
         self
     }
 

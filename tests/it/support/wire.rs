@@ -182,6 +182,19 @@ impl Connection {
         Some(String::from_utf8_lossy(line).into_owned())
     }
 
+    /// The next line as it came, interim answers included.
+    #[must_use]
+    pub(crate) fn raw_line(&mut self) -> Option<String> {
+        self.line()
+    }
+
+    /// Reads until the connection ends; whether that was a reset and not an orderly close.
+    #[must_use]
+    pub(crate) fn ends_with_reset(&mut self) -> bool {
+        let end = self.reader.read_to_end(&mut Vec::new());
+        end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    }
+
     /// Whether the other side has closed and nothing more comes.
     #[must_use]
     pub(crate) fn is_at_end(&mut self) -> bool {

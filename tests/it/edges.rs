@@ -1,0 +1,241 @@
+//! Promises at the edges: where two rules meet, or where what is right shows only
+//! under an odd peer or at an odd moment.
+
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::support::{Connection, Running, Scripted, Setup, call, eventually};
+
+fn in_front_of(scripted: &Scripted) -> Running {
+    let running = Setup::default().server(scripted.url()).start();
+    running.wait_until_ready();
+    running
+}
+
+/// RFC 9112 §6.3: Transfer-Encoding overrides Content-Length, towards the
+/// caller as well, who would else see a whole answer as a cut one.
+#[test]
+fn an_answer_with_two_framings_reaches_the_caller_with_one() {
+    let running = in_front_of(&Scripted::answering(
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ));
+    let answer = running.get("/TEL/?Tel=1");
+    assert_eq!(
+        (answer.status, answer.text().as_str(), answer.complete),
+        (200, "ok", true)
+    );
+}
+
+/// RFC 9112 §6.3: a list of equal lengths is refused, or replaced by one of them.
+#[test]
+fn a_list_of_lengths_never_goes_on() {
+    let running = in_front_of(&Scripted::answering(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+    ));
+    let answer = running.get("/TEL/?Tel=1");
+    assert_eq!(answer.status, 502);
+}
+
+/// The end of the connection is the only end an HTTP/1.0 caller knows, so a
+/// cut answer has to end with a reset.
+#[test]
+fn a_cut_chunked_answer_is_no_clean_end_for_an_http_1_0_caller() {
+    let running = in_front_of(&Scripted::start(|_, stream| {
+        let cut = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwo";
+        let _ = stream.get_mut().write_all(cut.as_bytes());
+        false
+    }));
+    let mut connection = Connection::open(running.address);
+    connection.send("GET /TEL/?Tel=1 HTTP/1.0\r\n\r\n");
+    assert!(connection.ends_with_reset());
+}
+
+/// A GET may have a body; dropping it would forward another request as if it
+/// were whole.
+#[test]
+fn a_chunked_body_of_a_get_is_forwarded_or_refused_but_never_dropped() {
+    let running = Running::start();
+    running.wait_until_ready();
+    let answer = call(
+        running.address,
+        "GET /TEL/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    );
+    match running.received().pop() {
+        Some(entry) => assert_eq!(entry.body.as_ref(), b"ab"),
+        None => assert!(matches!(answer.status, 400 | 411 | 501)),
+    }
+}
+
+/// RFC 9112 §6.1: a coding that is not understood is answered 501; taking
+/// "chunked" off and "gzip" with it makes another body of it.
+#[test]
+fn a_body_in_a_coding_besides_chunked_is_refused() {
+    let running = Running::start();
+    running.wait_until_ready();
+    for coding in ["gzip, chunked", "chunked, chunked", "identity, chunked"] {
+        let answer = call(
+            running.address,
+            format!(
+                "POST /TEL/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: {coding}\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+            ),
+        );
+        assert!(
+            matches!(answer.status, 400 | 501),
+            "{coding}: {}",
+            answer.status
+        );
+    }
+    assert!(running.received().is_empty());
+}
+
+/// RFC 9112 §3.2: a server MUST answer 400 to each of these.
+#[test]
+fn a_request_without_exactly_one_valid_host_is_a_400() {
+    let running = Running::start();
+    running.wait_until_ready();
+    for hosts in ["", "Host: a\r\nHost: b\r\n", "Host: a b/c@d\r\n"] {
+        let request = format!("GET /TEL/?Tel=1 HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+        assert_eq!(call(running.address, request).status, 400, "{hosts:?}");
+    }
+    assert!(running.received().is_empty());
+    let old = call(running.address, "GET /TEL/?Tel=1 HTTP/1.0\r\n\r\n");
+    assert_eq!(old.status, 200, "HTTP/1.0 needs no Host");
+}
+
+/// While a caller waits for a token, the deadline of the phase before (the head,
+/// or the attempt that was refused) no longer counts.
+#[test]
+fn a_wait_for_a_token_ends_in_an_answer_whatever_the_time_outs_before_it() {
+    let cold = Setup::default()
+        .fault("token:hang")
+        .set("LISTENER_HEADER_TIMEOUT", "300ms")
+        .set("TOKEN_WAIT", "1s")
+        .start();
+    let mut connection = Connection::open(cold.address);
+    connection.send_get("/TEL/?Tel=1");
+    let answer = connection.try_answer(false);
+    assert_eq!(answer.map(|answer| answer.status), Some(503));
+
+    let refused = Setup::default()
+        .set("UPSTREAM_FIRST_BYTE_TIMEOUT", "300ms")
+        .set("TOKEN_WAIT", "1s")
+        .start();
+    refused.wait_until_ready();
+    refused.dqe.sandbox.set_fault("token:hang").unwrap();
+    refused
+        .dqe
+        .sandbox
+        .set_fault("business:unauthorized")
+        .unwrap();
+    let mut connection = Connection::open(refused.address);
+    connection.send_get("/TEL/?Tel=1");
+    let answer = connection.try_answer(false);
+    assert_eq!(answer.map(|answer| answer.status), Some(502));
+}
+
+/// Who ends a connection at its deadline leaves the expiry to the body, which
+/// else would blame the caller.
+#[test]
+fn an_answer_that_stands_still_is_counted_as_stalled() {
+    let running = Setup::default()
+        .server(
+            Scripted::start(|_, stream| {
+                let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun";
+                let _ = stream.get_mut().write_all(begun.as_bytes());
+                let _ = stream.read_to_end(&mut Vec::new());
+                false
+            })
+            .url(),
+        )
+        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "300ms")
+        .start();
+    running.wait_until_ready();
+    assert!(!running.get("/TEL/?Tel=1").complete);
+    eventually("its line is written", || {
+        !running.log_lines("/TEL/").is_empty()
+    });
+    assert_eq!(running.log_lines("/TEL/")[0]["code"], "answer_stalled");
+}
+
+/// Nothing more of the body is read between the refusal and the replay, so its
+/// beginning stays at hand.
+#[test]
+fn an_early_401_to_a_large_body_is_never_the_callers_fault() {
+    let hold = Arc::new(AtomicBool::new(false));
+    let held = Arc::clone(&hold);
+    let scripted = Scripted::holding_tokens(hold, move |_, stream| {
+        held.store(true, Ordering::Relaxed);
+        let refusal = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+        let _ = stream.get_mut().write_all(refusal.as_bytes());
+        // The next token comes when more is read than is kept, or no more comes.
+        let _ = stream.read_exact(&mut vec![0; 80_000]);
+        held.store(false, Ordering::Relaxed);
+        false
+    });
+    let running = Setup::default()
+        .server(scripted.url())
+        .set("TOKEN_WAIT", "10s")
+        .start();
+    running.wait_until_ready();
+    let mut connection = Connection::open(running.address);
+    connection.send("POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n");
+    eventually("the token is refused", || {
+        running.metric("dqe_proxy_token_forced_renewals_total{scope=\"client_phone\"}") == Some(1.0)
+    });
+    connection.send(vec![b'a'; 100_000]);
+    let answer = connection.answer();
+    assert_eq!(
+        (answer.status, answer.json()["code"].as_str()),
+        (502, Some("credential_rejected"))
+    );
+}
+
+/// The runtime knows only what its poller has seen, of the backlog and of what
+/// waits in a socket; a drain must not reset the rest.
+#[cfg(unix)]
+#[test]
+fn a_drain_serves_all_that_waits_in_the_backlog() {
+    let address = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap()
+    };
+    let mut proxy = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"))
+        .args(["run", "--listen", &address.to_string(), "--admin", "off"])
+        .env_clear()
+        .env("DQE_SERVER", "http://127.0.0.1:1")
+        .env("DQE_LICENCE", "X")
+        .env("DQE_CLIENT_SECRET", "hunter2")
+        .env("DQE_PROXY_LISTENER_THREADS", "2")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("it listens", || {
+        std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+    });
+    let signal = |name: &str| {
+        let sent = Command::new("kill")
+            .args([name, &proxy.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    };
+    signal("-STOP");
+    let mut callers: Vec<_> = (0..600)
+        .map(|_| {
+            let mut caller = Connection::open(address);
+            caller.send_get("/nowhere");
+            caller
+        })
+        .collect();
+    signal("-TERM");
+    signal("-CONT");
+    let answered = callers
+        .iter_mut()
+        .filter_map(|caller| caller.try_answer(false))
+        .count();
+    assert_eq!(answered, 600);
+    assert!(proxy.wait().unwrap().success());
+}
