@@ -56,7 +56,7 @@ async fn no_secret_is_in_any_log_line_view_or_error() {
     .await;
     let (engine, cell) = one_scope(&endpoint);
     let token = cell.wait(SECOND).await.unwrap();
-    until(5 * SECOND, "the script has been played", || {
+    until(30 * SECOND, "the script has been played", || {
         endpoint.calls().len() > 7
     })
     .await;
