@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,9 +68,8 @@ pub enum RunError {
     /// A worker thread's listener cannot be used.
     #[error("a worker thread cannot use the listener")]
     Worker(#[source] io::Error),
-    /// Requests were still running when the drain's time was over or a second
-    /// signal came.
-    #[error("stopped before every request had ended")]
+    /// A second signal came during the drain.
+    #[error("told a second time: stopped without waiting for what still ran")]
     CutShort,
 }
 
@@ -202,7 +202,7 @@ impl App {
     /// Runs until drained. Blocks the calling thread, which becomes the control thread.
     ///
     /// # Errors
-    /// See [`RunError`]; a drain that let every request finish is no error.
+    /// See [`RunError`]; a drain is no error, whether or not its time sufficed.
     pub fn run(self) -> Result<(), RunError> {
         let control = Builder::new_current_thread()
             .enable_all()
@@ -292,15 +292,16 @@ impl App {
             let all = async { while workers.recv().await.is_some() {} };
             tokio::time::timeout(settings.timeout, all).await.is_ok()
         };
-        let finished = tokio::select! {
-            () = second_signal => false,
-            finished = finish => finished,
-        };
-        if finished {
-            tracing::info!("every request has ended");
-            Ok(())
-        } else {
-            Err(RunError::CutShort)
+        tokio::select! {
+            () = second_signal => Err(RunError::CutShort),
+            finished = finish => {
+                if finished {
+                    tracing::info!("every request has ended");
+                } else {
+                    tracing::warn!("the drain's time is over: what still runs is cut");
+                }
+                Ok(())
+            }
         }
     }
 
@@ -350,7 +351,10 @@ impl App {
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
-                    let ended = seed.work();
+                    // A panic that ends the thread must end the proxy, not leave it half there.
+                    let working = AssertUnwindSafe(|| seed.work());
+                    let panicked = |_| Err(io::Error::other("the thread panicked"));
+                    let ended = catch_unwind(working).unwrap_or_else(panicked);
                     // The control thread has gone: nobody is left to tell.
                     let _ = report.blocking_send(ended);
                 })

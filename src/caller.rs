@@ -1,8 +1,9 @@
 //! Who calls: the networks that may, and the address a caller is known by.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::task::{Context, Waker};
 
 use ipnet::IpNet;
 
@@ -15,11 +16,56 @@ pub struct Caller {
     pub address: IpAddr,
     /// The deadline of its connection.
     pub deadline: Rc<Deadline>,
-    /// To be set by whoever reads the request's body to its end.
-    pub uploaded: Rc<Cell<bool>>,
+    /// Whether its sending side is closed, and whether that cut a body.
+    pub sending: Rc<SendingSide>,
     /// To be set when an answer breaks off whose end only the connection's end
     /// tells (HTTP/1.0): the connection then ends with a reset.
     pub cut: Rc<Cell<bool>>,
+}
+
+/// What a caller's end of file means. One that has sent its last request whole
+/// only waits for the answer; in the middle of a body it is a cut. The body's
+/// reader knows which, once it has read all there is and finds no end.
+#[derive(Debug, Default)]
+pub struct SendingSide {
+    closed: Cell<bool>,
+    cut: Cell<bool>,
+    reader: RefCell<Option<Waker>>,
+}
+
+impl SendingSide {
+    /// A new request begins.
+    pub fn begin(&self) {
+        self.closed.set(false);
+        self.cut.set(false);
+        self.reader.take();
+    }
+
+    /// The end of file has come: whoever waits for more of a body looks again.
+    pub fn close(&self) {
+        self.closed.set(true);
+        let reader = self.reader.take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// The body's reader finds neither more of it nor its end. True when none
+    /// can come: the connection is then to be told the end of file.
+    #[must_use]
+    pub fn wants_more(&self, context: &Context<'_>) -> bool {
+        if self.closed.get() {
+            return !self.cut.replace(true);
+        }
+        *self.reader.borrow_mut() = Some(context.waker().clone());
+        false
+    }
+
+    /// Whether the end of file came in the middle of a body.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut.get()
+    }
 }
 
 /// A set of networks. `::ffff:10.1.2.3` counts as `10.1.2.3` everywhere.

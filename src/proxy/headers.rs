@@ -52,11 +52,11 @@ fn kind(name: &HeaderName) -> Kind {
             _ => Kind::End,
         },
         7 => match name {
-            "cookie2" => Kind::Inside,
+            "cookie2" | "referer" => Kind::Inside,
             "trailer" | "upgrade" => Kind::HopByHop,
             _ => Kind::End,
         },
-        9 if matches!(name, "forwarded" | "x-real-ip") => Kind::Inside,
+        9 if matches!(name, "forwarded" | "x-real-ip" | "client-ip") => Kind::Inside,
         10 => match name {
             "connection" => Kind::Connection,
             "keep-alive" => Kind::HopByHop,
@@ -92,6 +92,12 @@ fn forwarding(name: &str) -> Kind {
             name,
             "x-client-ip"
                 | "x-cluster-client-ip"
+                | "x-originating-ip"
+                | "x-remote-addr"
+                | "x-remote-ip"
+                | "wl-proxy-client-ip"
+                | "proxy-client-ip"
+                | "x-original-forwarded-for"
                 | "x-original-host"
                 | "x-rewrite-url"
                 | "x-envoy-external-address"
@@ -355,6 +361,11 @@ mod tests {
             ("X-Envoy-External-Address", "10.1.2.3"),
             ("Max-Forwards", "3"),
             ("Cookie2", "x"),
+            ("Referer", "http://intranet/form?name=x"),
+            ("Client-IP", "10.1.2.3"),
+            ("X-Originating-IP", "10.1.2.3"),
+            ("X-Original-Forwarded-For", "10.1.2.3"),
+            ("WL-Proxy-Client-IP", "10.1.2.3"),
         ];
         assert_eq!(sent(&inside), Vec::<String>::new());
     }

@@ -148,7 +148,11 @@ impl Body for OutgoingBody {
             return Poll::Ready(None);
         }
         loop {
-            let frame = match ready!(Pin::new(&mut source.incoming).poll_frame(cx)) {
+            let polled = Pin::new(&mut source.incoming).poll_frame(cx);
+            if polled.is_pending() && upload.caller.sending.wants_more(cx) {
+                upload.caller.deadline.wake();
+            }
+            let frame = match ready!(polled) {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Poll::Ready(Some(Err(UploadError::Caller(error)))),
                 None => {
@@ -191,7 +195,6 @@ impl Body for OutgoingBody {
 impl Upload {
     fn ended(&self, source: &mut Source) {
         source.ended = true;
-        self.caller.uploaded.set(true);
         self.caller
             .deadline
             .set_phase(Instant::now() + self.first_byte_timeout);

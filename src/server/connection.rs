@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Settings;
-use crate::caller::Caller;
+use crate::caller::{Caller, SendingSide};
 use crate::deadline::{Deadline, Registered};
 
 /// Most bytes of a request head, and of what is read ahead of a body.
@@ -38,8 +38,7 @@ struct Progress {
     phase: Cell<Phase>,
     /// The request in flight is the last one, by its own words.
     last_request: Cell<bool>,
-    /// The body of the request in flight has been read to its end.
-    uploaded: Rc<Cell<bool>>,
+    sending: Rc<SendingSide>,
     /// The answer broke off and nothing but the connection's end can tell.
     cut: Rc<Cell<bool>>,
     header_timeout: Duration,
@@ -68,12 +67,12 @@ impl Progress {
     fn request_begins(&self, request: &Request<Incoming>) {
         self.phase.set(Phase::Request);
         self.last_request.set(is_last(request));
-        self.uploaded.set(request.body().is_end_stream());
+        self.sending.begin();
     }
 
     /// Nothing more is to come from the caller, and its answer is still due.
     fn awaits_last_answer(&self) -> bool {
-        self.phase.get() == Phase::Request && self.last_request.get() && self.uploaded.get()
+        self.phase.get() == Phase::Request && self.last_request.get() && !self.sending.is_cut()
     }
 
     fn request_ended(&self) {
@@ -121,7 +120,7 @@ where
         deadline: Rc::clone(&deadline),
         phase: Cell::new(Phase::Idle),
         last_request: Cell::new(false),
-        uploaded: Rc::new(Cell::new(false)),
+        sending: Rc::default(),
         cut: Rc::new(Cell::new(false)),
         header_timeout: settings.header_timeout,
         idle_timeout: settings.idle_timeout,
@@ -130,12 +129,12 @@ where
         stream,
         progress: Rc::clone(&progress),
     });
-    let uploaded = Rc::clone(&progress.uploaded);
+    let sending = Rc::clone(&progress.sending);
     let cut = Rc::clone(&progress.cut);
     let caller = Caller {
         address,
         deadline: Rc::clone(&deadline),
-        uploaded,
+        sending,
         cut,
     };
     let seen = Rc::clone(&progress);
@@ -268,6 +267,7 @@ impl AsyncRead for Watched {
             } else if self.progress.awaits_last_answer() {
                 // An old caller closes its sending side after its only request and waits
                 // for the answer; hyper would take the end of file for its departure.
+                self.progress.sending.close();
                 return Poll::Pending;
             }
         }

@@ -239,3 +239,39 @@ fn a_drain_serves_all_that_waits_in_the_backlog() {
     assert_eq!(answered, 600);
     assert!(proxy.wait().unwrap().success());
 }
+
+/// hyper looks for the end of file as soon as it has decoded the body's last
+/// byte, mostly before the reader of the body has seen it: the end is then
+/// taken for the caller's departure, and the call is dropped.
+#[test]
+fn a_caller_that_closes_its_sending_side_after_a_body_gets_its_answer() {
+    let running = Running::start();
+    running.wait_until_ready();
+    let content = "Content-Type: application/x-www-form-urlencoded";
+    let body = "Tel=0612345678&Pays=FRA";
+    let large = format!("{body}&x={}", "y".repeat(100_000));
+    let requests = [
+        format!("POST /TEL/ HTTP/1.0\r\n{content}\r\nContent-Length: 23\r\n\r\n{body}"),
+        format!(
+            "POST /TEL/ HTTP/1.0\r\n{content}\r\nContent-Length: {}\r\n\r\n{large}",
+            large.len()
+        ),
+        format!(
+            "POST /TEL/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{content}\r\n\
+             Transfer-Encoding: chunked\r\n\r\n17\r\n{body}\r\n0\r\n\r\n"
+        ),
+    ];
+    for request in requests {
+        for _ in 0..30 {
+            let mut connection = Connection::open(running.address);
+            connection.send(&request);
+            connection.finish_sending();
+            let answer = connection.try_answer(false);
+            assert_eq!(answer.map(|answer| answer.status), Some(200));
+        }
+    }
+    let mut cut = Connection::open(running.address);
+    cut.send("POST /TEL/ HTTP/1.0\r\nContent-Length: 23\r\n\r\nTel=06");
+    cut.finish_sending();
+    assert_eq!(cut.answer().status, 400, "a cut body is no whole one");
+}
