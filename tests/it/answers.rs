@@ -2,59 +2,42 @@
 //! (RFC 9112 §6.3, RFC 9110 §15). The server here is a script, so that it can
 //! send what no HTTP library would.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashSet;
+use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Connection, Running, Setup};
+use crate::support::{Connection, Running, Scripted, Setup};
 
 const CALL: &str = "/TEL/?Tel=06";
 
-/// A server that gives tokens and otherwise writes what the script says.
+/// A server whose answer can be changed, with a proxy in front of it.
+#[derive(Default)]
 struct Script {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
     lines: Arc<Mutex<Lines>>,
+    /// Where the proxy's connections came from since the last change.
+    connections: Arc<Mutex<HashSet<SocketAddr>>>,
 }
 
 /// Each business request is answered with the pieces, one write each.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Lines {
     pieces: Vec<Vec<u8>>,
     after: After,
 }
 
 /// What happens after the scripted bytes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum After {
+    #[default]
     KeepOpen,
     Close,
 }
 
 impl Script {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let nothing = Lines {
-            pieces: Vec::new(),
-            after: After::Close,
-        };
-        let lines = Arc::new(Mutex::new(nothing));
-        let (count, script) = (Arc::clone(&connections), Arc::clone(&lines));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (script, count) = (Arc::clone(&script), Arc::clone(&count));
-                std::thread::spawn(move || serve(stream.unwrap(), &script, &count));
-            }
-        });
-        Self {
-            address,
-            connections,
-            lines,
-        }
+        Self::default()
     }
 
     fn says(&self, bytes: &str, after: After) {
@@ -63,73 +46,36 @@ impl Script {
 
     fn says_in_pieces(&self, pieces: Vec<Vec<u8>>, after: After) {
         *self.lines.lock().unwrap() = Lines { pieces, after };
-        self.connections.store(0, Ordering::Relaxed);
+        self.connections.lock().unwrap().clear();
     }
 
     /// A proxy in front of it, with one worker thread and so one pool.
     fn proxy(&self) -> Running {
-        let running = Setup::default()
-            .server(&format!("http://{}", self.address))
-            .set("LISTENER_THREADS", "1")
-            .start();
+        let (lines, connections) = (Arc::clone(&self.lines), Arc::clone(&self.connections));
+        let server = Scripted::start(move |_, stream| {
+            let stream = stream.get_mut();
+            stream.set_nodelay(true).unwrap();
+            connections
+                .lock()
+                .unwrap()
+                .insert(stream.peer_addr().unwrap());
+            let Lines { pieces, after } = lines.lock().unwrap().clone();
+            for piece in &pieces {
+                if stream.write_all(piece).is_err() {
+                    return false;
+                }
+                if pieces.len() > 1 {
+                    // Pieces are to arrive apart.
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
+            }
+            after == After::KeepOpen
+        });
+        let setup = Setup::default().server(server.url());
+        let running = setup.set("LISTENER_THREADS", "1").start();
         running.wait_until_ready();
         running
     }
-}
-
-fn serve(mut stream: TcpStream, script: &Mutex<Lines>, connections: &AtomicUsize) {
-    stream.set_nodelay(true).unwrap();
-    let mut counted = false;
-    while let Some(head) = read_head(&mut stream) {
-        if head.starts_with("POST /oauth/") {
-            let token = r#"{"access_token":"TKscript","token_type":"Bearer","expires_in":"300"}"#;
-            let length = token.len();
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{token}"
-            );
-            let _ = stream.write_all(answer.as_bytes());
-            return;
-        }
-        if !counted {
-            counted = true;
-            connections.fetch_add(1, Ordering::Relaxed);
-        }
-        let Lines { pieces, after } = script.lock().unwrap().clone();
-        for piece in &pieces {
-            if stream.write_all(piece).is_err() {
-                return;
-            }
-            if pieces.len() > 1 {
-                // Pieces are to arrive apart.
-                std::thread::park_timeout(Duration::from_millis(1));
-            }
-        }
-        if after == After::Close {
-            return;
-        }
-    }
-}
-
-/// One request's head, its body read away when it has a length.
-fn read_head(stream: &mut TcpStream) -> Option<String> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        if stream.read(&mut byte).ok()? == 0 {
-            return None;
-        }
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let length = head.lines().find_map(|line| {
-        line.to_ascii_lowercase()
-            .strip_prefix("content-length: ")?
-            .parse()
-            .ok()
-    });
-    let mut body = vec![0; length.unwrap_or(0)];
-    stream.read_exact(&mut body).ok()?;
-    Some(head)
 }
 
 #[test]
@@ -304,7 +250,7 @@ fn connections_are_kept_and_what_is_left_on_one_never_becomes_an_answer() {
             assert_eq!(caller.answer().text(), "hello", "{bytes:?}");
         }
         assert_eq!(
-            script.connections.load(Ordering::Relaxed),
+            script.connections.lock().unwrap().len(),
             connections,
             "{bytes:?}"
         );
