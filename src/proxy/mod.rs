@@ -61,8 +61,9 @@ pub const NO_ROUTE: &str = "none";
 /// Route labels for the metrics of these settings, in the order the worker counts them.
 #[must_use]
 pub fn route_names(settings: &Settings) -> Vec<String> {
-    let routes = settings.routes.iter().map(route::Rule::name);
-    std::iter::once(NO_ROUTE.to_owned()).chain(routes).collect()
+    let routes = route::in_force(&settings.routes);
+    let names = routes.iter().map(route::Rule::name);
+    std::iter::once(NO_ROUTE.to_owned()).chain(names).collect()
 }
 
 /// One thread's request path.

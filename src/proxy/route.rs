@@ -64,6 +64,20 @@ impl Route {
     }
 }
 
+/// The rules in force: a later rule takes the place of an earlier one with the
+/// same pattern, so that each pattern stands once.
+#[must_use]
+pub fn in_force(rules: &[Rule]) -> Vec<Rule> {
+    let mut kept: Vec<Rule> = Vec::with_capacity(rules.len());
+    for rule in rules {
+        match kept.iter_mut().find(|known| known.key() == rule.key()) {
+            Some(known) => *known = rule.clone(),
+            None => kept.push(rule.clone()),
+        }
+    }
+    kept
+}
+
 /// All routes. Made once per worker thread.
 #[derive(Debug)]
 pub struct RouteTable {
@@ -84,7 +98,7 @@ pub enum NoRoute {
 }
 
 impl RouteTable {
-    /// Binds `rules` to cells. A later rule replaces an earlier one with the same pattern.
+    /// Binds the rules [`in_force`] to cells.
     #[must_use]
     pub fn new(rules: &[Rule], cell: impl Fn(Scope) -> Option<Arc<Cell>>) -> Self {
         let mut table = Self {
@@ -92,7 +106,7 @@ impl RouteTable {
             exact: HashMap::new(),
             below: Vec::new(),
         };
-        for rule in rules {
+        for rule in in_force(rules) {
             let index = table.routes.len();
             let general = if rule.scope == Scope::General {
                 None
@@ -106,15 +120,11 @@ impl RouteTable {
                 own: cell(rule.scope),
                 general,
             });
-            match &rule.pattern {
-                Pattern::Exact(path) => {
-                    table.exact.insert(key(path), index);
+            match rule.pattern {
+                Pattern::Exact(_) => {
+                    table.exact.insert(rule.key(), index);
                 }
-                Pattern::Below(path) => {
-                    let prefix = path.to_ascii_lowercase().into_boxed_str();
-                    table.below.retain(|(known, _)| *known != prefix);
-                    table.below.push((prefix, index));
-                }
+                Pattern::Below(_) => table.below.push((rule.key(), index)),
             }
         }
         table
@@ -170,6 +180,16 @@ impl Rule {
         match &self.pattern {
             Pattern::Exact(path) => path.clone(),
             Pattern::Below(path) => format!("{path}*"),
+        }
+    }
+
+    /// What makes two patterns the same: lower case, and of an exact path
+    /// neither its first slash nor one trailing slash. Keys of the two kinds
+    /// never meet, since only those of `/x/*` begin with a slash.
+    fn key(&self) -> Box<str> {
+        match &self.pattern {
+            Pattern::Exact(path) => key(path),
+            Pattern::Below(path) => path.to_ascii_lowercase().into(),
         }
     }
 }
@@ -307,6 +327,34 @@ mod tests {
         ] {
             assert_eq!(scope(&table, path), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn each_pattern_stands_once_and_the_last_word_counts() {
+        let rule = |pattern, scope| Rule {
+            pattern,
+            scope,
+            side_effects: false,
+        };
+        let exact = |path: &str| Pattern::Exact(path.to_owned());
+        let below = |path: &str| Pattern::Below(path.to_owned());
+        let rules = [
+            rule(exact("/TEL/"), Scope::Phone),
+            rule(below("/x/"), Scope::Phone),
+            rule(exact("/x"), Scope::Email),
+            rule(exact("/tel"), Scope::General),
+            rule(below("/X/"), Scope::B2b),
+        ];
+        let kept: Vec<(String, Scope)> = in_force(&rules)
+            .iter()
+            .map(|rule| (rule.name(), rule.scope))
+            .collect();
+        let expected = [
+            ("/tel", Scope::General),
+            ("/X/*", Scope::B2b),
+            ("/x", Scope::Email),
+        ];
+        assert_eq!(kept, expected.map(|(name, scope)| (name.to_owned(), scope)));
     }
 
     #[test]
