@@ -132,10 +132,10 @@ async fn once(call: &mut Call, token: &AccessToken, repeats: u8) -> Result<Answe
         }
         Ok(Err(error)) => Err(Unanswered::Failed(error)),
         Err(Expired::Total) => Err(Unanswered::TimedOut(ProxyError::TotalTimeout)),
-        Err(Expired::Phase) if call.upload.as_deref().is_none_or(Upload::has_ended) => {
-            Err(Unanswered::TimedOut(ProxyError::AnswerTimeout))
+        Err(Expired::Phase) if call.upload.as_deref().is_some_and(Upload::waits_for_caller) => {
+            Err(Unanswered::TimedOut(ProxyError::CallerTimeout))
         }
-        Err(Expired::Phase) => Err(Unanswered::TimedOut(ProxyError::CallerTimeout)),
+        Err(Expired::Phase) => Err(Unanswered::TimedOut(ProxyError::AnswerTimeout)),
     }
 }
 

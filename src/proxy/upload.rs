@@ -24,6 +24,8 @@ pub(super) struct Upload {
     /// Which attempt may read; an older one gets an error.
     attempt: Cell<u32>,
     received: Rc<Cell<u64>>,
+    /// All that came has been taken, and more is due from the caller.
+    caller_is_due: Cell<bool>,
     size: SizeHint,
     caller: Caller,
     /// Longest silence of the caller.
@@ -64,6 +66,7 @@ impl Upload {
             source: RefCell::new(source),
             attempt: Cell::new(0),
             received,
+            caller_is_due: Cell::new(false),
             size,
             caller: caller.clone(),
             idle_timeout,
@@ -77,10 +80,11 @@ impl Upload {
         self.source.borrow().kept.is_some()
     }
 
-    /// Whether the caller has sent its body to the end.
+    /// Whether the body stands still because the caller sends no more of it,
+    /// and not because the server takes no more.
     #[must_use]
-    pub(super) fn has_ended(&self) -> bool {
-        self.source.borrow().ended
+    pub(super) fn waits_for_caller(&self) -> bool {
+        self.caller_is_due.get()
     }
 
     /// The body from its beginning, for the next attempt; earlier attempts can
@@ -149,6 +153,7 @@ impl Body for OutgoingBody {
         }
         loop {
             let polled = Pin::new(&mut source.incoming).poll_frame(cx);
+            upload.caller_is_due.set(polled.is_pending());
             if polled.is_pending() && upload.caller.sending.wants_more(cx) {
                 upload.caller.deadline.wake();
             }

@@ -275,3 +275,40 @@ fn a_caller_that_closes_its_sending_side_after_a_body_gets_its_answer() {
     cut.finish_sending();
     assert_eq!(cut.answer().status, 400, "a cut body is no whole one");
 }
+
+/// A body that stands still because the server reads no more of it is not the
+/// caller's fault.
+#[test]
+fn a_server_that_stops_reading_is_blamed_itself() {
+    let silent = Scripted::start(|_, stream| {
+        let _ = stream
+            .get_mut()
+            .set_read_timeout(Some(Duration::from_secs(5)));
+        std::thread::park_timeout(Duration::from_secs(2));
+        false
+    });
+    let running = Setup::default()
+        .server(silent.url())
+        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "300ms")
+        .set("UPSTREAM_FIRST_BYTE_TIMEOUT", "300ms")
+        .start();
+    running.wait_until_ready();
+    let address = running.address;
+    let answer = std::thread::spawn(move || {
+        let mut connection = Connection::open(address);
+        let mut sender = connection.second_half();
+        std::thread::spawn(move || {
+            let size = 64 << 20;
+            let head = format!("POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n");
+            let _ = sender.write_all(head.as_bytes());
+            // More than all socket buffers on the way can hold; ends when the proxy closes.
+            let _ = sender.write_all(&vec![b'a'; size]);
+        });
+        connection.answer()
+    });
+    let answer = answer.join().unwrap();
+    assert_eq!(
+        (answer.status, answer.json()["code"].as_str()),
+        (504, Some("answer_timeout"))
+    );
+}

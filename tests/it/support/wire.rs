@@ -84,6 +84,12 @@ impl Connection {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: proxy.test\r\n\r\n"));
     }
 
+    /// To send from another thread while this one reads.
+    #[must_use]
+    pub(crate) fn second_half(&mut self) -> TcpStream {
+        self.reader.get_mut().try_clone().unwrap()
+    }
+
     /// Closes the sending side only.
     pub(crate) fn finish_sending(&mut self) {
         self.reader
