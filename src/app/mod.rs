@@ -5,30 +5,32 @@
 //! (the one that calls `run`: token renewal, admin, commands) and the worker
 //! threads, each with a runtime, connections and an upstream pool of its own.
 
+mod view;
+mod worker;
+
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
 
-use crate::admin::{self, Renewals, TokenState};
+use crate::admin;
 use crate::config::Config;
 use crate::egress::{Egress, EgressError};
 use crate::metrics::Metrics;
-use crate::proxy::{self, Code, Worker};
-use crate::server::{self, Acceptor};
+use crate::proxy::{self, Code};
+use crate::server;
 use crate::telemetry::{AccessLog, EventLog};
 use crate::token::{self, Engine};
-use crate::upstream::{Client, SharedTls};
+use crate::upstream::SharedTls;
+use view::View;
+use worker::Seed;
 
-/// How often a worker flushes its log and closes stale connections.
-const TIDY: Duration = Duration::from_secs(1);
 /// Longest wait for the access log's last lines at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -411,137 +413,5 @@ async fn keep_renewing(engine: Arc<Engine>, cell: Arc<token::Cell>) {
         }
         // A panic that comes back at once must not take the processor.
         tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// What a worker thread is made of.
-struct Seed {
-    config: Config,
-    listener: std::net::TcpListener,
-    tls: SharedTls,
-    engine: Arc<Engine>,
-    metrics: Arc<Metrics>,
-    log: Option<crate::telemetry::WorkerLog>,
-    id_prefix: u64,
-    index: usize,
-    draining: watch::Receiver<bool>,
-    stopping: watch::Receiver<bool>,
-}
-
-impl Seed {
-    /// The whole life of a worker thread.
-    fn work(self) -> io::Result<()> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            // Only name look-ups block.
-            .max_blocking_threads(4)
-            .build_local(LocalOptions::default())?;
-        let result = runtime.block_on(self.serve());
-        runtime.shutdown_background();
-        result
-    }
-
-    async fn serve(self) -> io::Result<()> {
-        let routes = proxy::route::RouteTable::new(&self.config.proxy.routes, |scope| {
-            self.engine.cell(scope)
-        });
-        let client = Client::new(self.config.upstream.clone(), self.tls);
-        let worker = Worker::new(
-            self.config.proxy,
-            routes,
-            client,
-            Arc::clone(&self.metrics),
-            self.index,
-            self.log,
-            self.id_prefix,
-        );
-        let acceptor = Acceptor::new(self.config.listener, self.metrics, self.index);
-        let deadlines = Rc::clone(acceptor.deadlines());
-        tokio::task::spawn_local(async move { deadlines.tick_forever().await });
-        let tidied = Rc::clone(&worker);
-        tokio::task::spawn_local(async move {
-            let mut ticks = tokio::time::interval(TIDY);
-            loop {
-                ticks.tick().await;
-                tidied.tidy();
-            }
-        });
-        let handler = {
-            let worker = Rc::clone(&worker);
-            move |request, caller| Rc::clone(&worker).answer(request, caller)
-        };
-        let mut stopping = self.stopping;
-        let served = tokio::select! {
-            served = acceptor.serve(self.listener, handler, self.draining) => served,
-            _ = stopping.wait_for(|stop| *stop) => Ok(()),
-        };
-        worker.tidy();
-        served
-    }
-}
-
-/// What the admin listener may see.
-struct View {
-    engine: Arc<Engine>,
-    metrics: Arc<Metrics>,
-    draining: AtomicBool,
-    logs: Logs,
-    started: SystemTime,
-}
-
-impl admin::Source for View {
-    fn tokens(&self) -> Vec<admin::TokenView> {
-        let cells = self.engine.cells().iter();
-        cells.map(|cell| token_view(&cell.view())).collect()
-    }
-
-    fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    fn metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.metrics)
-    }
-
-    fn access_log_dropped(&self) -> Option<u64> {
-        self.logs.access.as_deref().map(AccessLog::dropped)
-    }
-
-    fn event_log_dropped(&self) -> u64 {
-        self.logs.events.as_deref().map_or(0, EventLog::dropped)
-    }
-
-    fn started(&self) -> SystemTime {
-        self.started
-    }
-}
-
-fn token_view(cell: &token::CellView) -> admin::TokenView {
-    let granted = Renewals {
-        outcome: "granted",
-        reason: "",
-        count: cell.renewals_granted,
-    };
-    let failed = cell.renewals_failed.iter().map(|(reason, count)| Renewals {
-        outcome: "failed",
-        reason: reason.word(),
-        count: *count,
-    });
-    admin::TokenView {
-        scope: cell.scope.as_str(),
-        state: match cell.state {
-            token::State::Waiting => TokenState::Waiting,
-            token::State::Fresh => TokenState::Fresh,
-            token::State::Stale => TokenState::Stale,
-            token::State::Expired => TokenState::Expired,
-            token::State::Refused => TokenState::Refused,
-        },
-        seconds_to_expiry: cell.left.map(|left| left.as_secs_f64()),
-        generation: cell.generation,
-        renewals: std::iter::once(granted).chain(failed).collect(),
-        forced_renewals: cell.forced_renewals,
-        same_token: cell.same_token,
-        restarts: cell.restarts,
-        reason: cell.last_error.map(|reason| reason.sentence().to_owned()),
     }
 }

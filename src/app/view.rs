@@ -1,0 +1,77 @@
+//! What the admin listener may see of the running proxy.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use super::Logs;
+use crate::admin::{self, Renewals, TokenState};
+use crate::metrics::Metrics;
+use crate::telemetry::{AccessLog, EventLog};
+use crate::token::{self, Engine};
+
+/// What the admin listener may see.
+pub(super) struct View {
+    pub(super) engine: Arc<Engine>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) draining: AtomicBool,
+    pub(super) logs: Logs,
+    pub(super) started: SystemTime,
+}
+
+impl admin::Source for View {
+    fn tokens(&self) -> Vec<admin::TokenView> {
+        let cells = self.engine.cells().iter();
+        cells.map(|cell| token_view(&cell.view())).collect()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    fn access_log_dropped(&self) -> Option<u64> {
+        self.logs.access.as_deref().map(AccessLog::dropped)
+    }
+
+    fn event_log_dropped(&self) -> u64 {
+        self.logs.events.as_deref().map_or(0, EventLog::dropped)
+    }
+
+    fn started(&self) -> SystemTime {
+        self.started
+    }
+}
+
+fn token_view(cell: &token::CellView) -> admin::TokenView {
+    let granted = Renewals {
+        outcome: "granted",
+        reason: "",
+        count: cell.renewals_granted,
+    };
+    let failed = cell.renewals_failed.iter().map(|(reason, count)| Renewals {
+        outcome: "failed",
+        reason: reason.word(),
+        count: *count,
+    });
+    admin::TokenView {
+        scope: cell.scope.as_str(),
+        state: match cell.state {
+            token::State::Waiting => TokenState::Waiting,
+            token::State::Fresh => TokenState::Fresh,
+            token::State::Stale => TokenState::Stale,
+            token::State::Expired => TokenState::Expired,
+            token::State::Refused => TokenState::Refused,
+        },
+        seconds_to_expiry: cell.left.map(|left| left.as_secs_f64()),
+        generation: cell.generation,
+        renewals: std::iter::once(granted).chain(failed).collect(),
+        forced_renewals: cell.forced_renewals,
+        same_token: cell.same_token,
+        restarts: cell.restarts,
+        reason: cell.last_error.map(|reason| reason.sentence().to_owned()),
+    }
+}

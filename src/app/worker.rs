@@ -1,0 +1,87 @@
+//! One worker thread, from its seed to its end: a runtime of its own, with the
+//! connections, the upstream pool and the log buffer of that thread.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::proxy::{self, Worker};
+use crate::server::Acceptor;
+use crate::telemetry::WorkerLog;
+use crate::token::Engine;
+use crate::upstream::{Client, SharedTls};
+
+/// How often a worker flushes its log and closes stale connections.
+const TIDY: Duration = Duration::from_secs(1);
+
+/// What a worker thread is made of.
+pub(super) struct Seed {
+    pub(super) config: Config,
+    pub(super) listener: std::net::TcpListener,
+    pub(super) tls: SharedTls,
+    pub(super) engine: Arc<Engine>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) log: Option<WorkerLog>,
+    pub(super) id_prefix: u64,
+    pub(super) index: usize,
+    pub(super) draining: watch::Receiver<bool>,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl Seed {
+    /// The whole life of a worker thread.
+    pub(super) fn work(self) -> io::Result<()> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            // Only name look-ups block.
+            .max_blocking_threads(4)
+            .build_local(LocalOptions::default())?;
+        let result = runtime.block_on(self.serve());
+        runtime.shutdown_background();
+        result
+    }
+
+    async fn serve(self) -> io::Result<()> {
+        let routes = proxy::route::RouteTable::new(&self.config.proxy.routes, |scope| {
+            self.engine.cell(scope)
+        });
+        let client = Client::new(self.config.upstream.clone(), self.tls);
+        let worker = Worker::new(
+            self.config.proxy,
+            routes,
+            client,
+            Arc::clone(&self.metrics),
+            self.index,
+            self.log,
+            self.id_prefix,
+        );
+        let acceptor = Acceptor::new(self.config.listener, self.metrics, self.index);
+        let deadlines = Rc::clone(acceptor.deadlines());
+        tokio::task::spawn_local(async move { deadlines.tick_forever().await });
+        let tidied = Rc::clone(&worker);
+        tokio::task::spawn_local(async move {
+            let mut ticks = tokio::time::interval(TIDY);
+            loop {
+                ticks.tick().await;
+                tidied.tidy();
+            }
+        });
+        let handler = {
+            let worker = Rc::clone(&worker);
+            move |request, caller| Rc::clone(&worker).answer(request, caller)
+        };
+        let mut stopping = self.stopping;
+        let served = tokio::select! {
+            served = acceptor.serve(self.listener, handler, self.draining) => served,
+            _ = stopping.wait_for(|stop| *stop) => Ok(()),
+        };
+        worker.tidy();
+        served
+    }
+}
