@@ -41,6 +41,7 @@ struct Progress {
     sending: Rc<SendingSide>,
     /// The answer broke off and nothing but the connection's end can tell.
     cut: Rc<Cell<bool>>,
+    draining: Rc<Cell<bool>>,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -78,7 +79,13 @@ impl Progress {
     fn request_ended(&self) {
         self.phase.set(Phase::Idle);
         self.deadline.clear_total();
-        self.deadline.set_phase(Instant::now() + self.idle_timeout);
+        // A request can come and be answered within one poll of a drain.
+        let idle = if self.draining.get() {
+            LAST_LOOK
+        } else {
+            self.idle_timeout
+        };
+        self.deadline.set_phase(Instant::now() + idle);
     }
 }
 
@@ -122,6 +129,7 @@ where
         last_request: Cell::new(false),
         sending: Rc::default(),
         cut: Rc::new(Cell::new(false)),
+        draining: Rc::clone(&draining),
         header_timeout: settings.header_timeout,
         idle_timeout: settings.idle_timeout,
     });

@@ -26,8 +26,8 @@ pub(super) enum Framing {
     Close,
 }
 
-/// Appends a request head in origin-form. `length_known` tells whether
-/// a body that has no `Content-Length` field is known to be empty.
+/// Appends a request head in origin-form, and tells how its body is to be
+/// framed. `fields` hold at most one `Content-Length`, of digits only.
 pub(super) fn write_request<'a>(
     out: &mut BytesMut,
     method: &Method,
@@ -49,9 +49,11 @@ pub(super) fn write_request<'a>(
     let mut has_length = false;
     for (name, value) in fields {
         if *name == CONTENT_LENGTH {
-            has_length = true;
-            if !body_is_empty {
-                framing = length(value.as_bytes()).map_or(Framing::Chunked, Framing::Length);
+            match length(value.as_bytes()) {
+                Some(length) if !body_is_empty => framing = Framing::Length(length),
+                Some(_) => has_length = true,
+                // Never a length beside another framing, whatever it was meant to say.
+                None => continue,
             }
         }
         out.extend_from_slice(b"\r\n");

@@ -232,12 +232,15 @@ fn a_drain_serves_all_that_waits_in_the_backlog() {
         .collect();
     signal("-TERM");
     signal("-CONT");
+    let signalled = std::time::Instant::now();
     let answered = callers
         .iter_mut()
         .filter_map(|caller| caller.try_answer(false))
         .count();
     assert_eq!(answered, 600);
     assert!(proxy.wait().unwrap().success());
+    // Callers that stay connected do not hold it up.
+    assert!(signalled.elapsed() < Duration::from_secs(15));
 }
 
 /// hyper looks for the end of file as soon as it has decoded the body's last
@@ -311,4 +314,30 @@ fn a_server_that_stops_reading_is_blamed_itself() {
         (answer.status, answer.json()["code"].as_str()),
         (504, Some("answer_timeout"))
     );
+}
+
+/// RFC 9112 §6.3: a length that two readers could take for two is refused;
+/// equal ones that repeat go on as one.
+#[test]
+fn one_length_goes_on_or_none() {
+    let running = Running::start();
+    running.wait_until_ready();
+    let request = |lengths: &str| {
+        format!("POST /TEL/ HTTP/1.1\r\nHost: x\r\n{lengths}\r\nConnection: close\r\n\r\nTel=06")
+    };
+    for lengths in [
+        "Content-Length: 6, 6",
+        "Content-Length: 6,6",
+        "Content-Length: +6",
+        "Content-Length: 6\r\nContent-Length: 7",
+    ] {
+        let answer = call(running.address, request(lengths));
+        assert_eq!(answer.status, 400, "{lengths:?}");
+    }
+    assert!(running.received().is_empty());
+    let repeated = "Content-Length: 6\r\nContent-Length: 6";
+    assert_eq!(call(running.address, request(repeated)).status, 200);
+    let entry = running.last_received();
+    assert_eq!(entry.header_values("content-length"), [b"6"]);
+    assert!(entry.header_values("transfer-encoding").is_empty());
 }
