@@ -52,7 +52,12 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
                     cell.renewed_after(token.generation(), Duration::ZERO).await;
                     return Err(rejected(&cell, token.generation(), status));
                 }
-                Decision::Deliver | Decision::Repeat | Decision::Fail => return Ok(answer),
+                Decision::Deliver | Decision::Repeat | Decision::Fail => {
+                    if answer.status().is_success() {
+                        cell.note_worked(token.generation());
+                    }
+                    return Ok(answer);
+                }
             },
             Err(Unanswered::Failed(error)) => {
                 match decide::after_failure(&error, tries.situation(call)) {

@@ -1,7 +1,7 @@
 //! One attempt to get a token: one call, and a second one beside it when the
 //! first is silent. Both are polled in the caller's task.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 
 use tokio::time::Instant;
 
@@ -13,14 +13,22 @@ use super::schedule::Plan;
 /// refusal ends it at once. With `plan.again_every` the younger call is
 /// replaced by a new one at that interval, while the older keeps its time: a
 /// slow endpoint is waited for, and one that has come back is found soon. At
-/// most two calls are in flight.
-pub(super) async fn attempt<F>(plan: Plan, mut call: impl FnMut() -> F) -> Result<Success, Failure>
+/// most two calls are in flight. When `hurried` ends, callers have begun to be
+/// held for this attempt: from then on new calls come as often as
+/// `plan.when_urgent` says.
+pub(super) async fn attempt<F>(
+    mut plan: Plan,
+    hurried: impl Future<Output = ()>,
+    mut call: impl FnMut() -> F,
+) -> Result<Success, Failure>
 where
     F: Future<Output = Result<Success, Failure>>,
 {
     let mut older = Some(Box::pin(call()));
     let mut younger: Option<Pin<Box<F>>> = None;
     let mut next_call = plan.hedge_after.map(|after| Instant::now() + after);
+    let mut hurried = pin!(hurried);
+    let mut is_hurried = false;
     loop {
         tokio::select! {
             biased;
@@ -46,6 +54,12 @@ where
                     Err(failure) if failure.reason.is_permanent() => return Err(failure),
                     Err(_) => younger = None,
                 }
+            }
+            () = &mut hurried, if !is_hurried => {
+                is_hurried = true;
+                plan.again_every = Some(plan.when_urgent);
+                let soon = Instant::now() + plan.when_urgent;
+                next_call = Some(next_call.map_or(soon, |next| next.min(soon)));
             }
             () = until(next_call) => {
                 younger = Some(Box::pin(call()));
@@ -82,11 +96,13 @@ mod tests {
         patience: Duration::from_secs(3),
         hedge_after: Some(Duration::from_millis(350)),
         again_every: Some(Duration::from_millis(600)),
+        when_urgent: Duration::from_millis(100),
     };
     const LIVING: Plan = Plan {
         patience: Duration::from_secs(3),
         hedge_after: Some(Duration::from_millis(1500)),
         again_every: None,
+        when_urgent: Duration::from_millis(100),
     };
 
     fn success() -> Result<Success, Failure> {
@@ -110,9 +126,17 @@ mod tests {
         plan: Plan,
         script: impl Fn(usize) -> (u64, Result<(), Reason>),
     ) -> (Vec<u128>, u128, Result<(), Reason>) {
+        run_hurried(plan, std::future::pending(), script).await
+    }
+
+    async fn run_hurried(
+        plan: Plan,
+        hurried: impl Future<Output = ()>,
+        script: impl Fn(usize) -> (u64, Result<(), Reason>),
+    ) -> (Vec<u128>, u128, Result<(), Reason>) {
         let start = Instant::now();
         let calls = RefCell::new(Vec::new());
-        let result = attempt(plan, || {
+        let result = attempt(plan, hurried, || {
             let mut calls = calls.borrow_mut();
             let (after, what) = script(calls.len());
             calls.push(start.elapsed().as_millis());
@@ -174,6 +198,21 @@ mod tests {
     async fn a_slow_endpoint_is_waited_for() {
         let (_, end, result) = run(COLD, |_| (2900, Ok(()))).await;
         assert_eq!((end, result), (2900, Ok(())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_begin_to_wait_hurry_a_silent_attempt() {
+        let script = |n| match n {
+            0 | 1 => (SILENCE, Ok(())),
+            _ => (10, Ok(())),
+        };
+        let hurried = tokio::time::sleep(Duration::from_millis(500));
+        let (calls, end, result) = run_hurried(LIVING, hurried, script).await;
+        assert_eq!((calls, end, result), (vec![0, 600, 700], 710, Ok(())));
+        // One that answers soon is enough.
+        let hurried = std::future::ready(());
+        let (calls, end, _) = run_hurried(LIVING, hurried, |_| (90, Ok(()))).await;
+        assert_eq!((calls, end), (vec![0], 90));
     }
 
     #[tokio::test(start_paused = true)]

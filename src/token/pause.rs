@@ -8,6 +8,10 @@ use super::timing::{
     LONGEST_COLD_RETRY_AFTER, QUICK_TRIES, Timing, cold_backoff, cold_cool_down, doubled,
 };
 
+/// Waits between tries while callers are held for a token that was lost all at
+/// once.
+const FIRST_URGENT_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_URGENT_WAIT: Duration = Duration::from_millis(60);
 /// Waits between tries at the end of a repeated token.
 const FIRST_END_WAIT: Duration = Duration::from_millis(40);
 const LONGEST_END_WAIT: Duration = Duration::from_millis(250);
@@ -37,9 +41,20 @@ pub(super) enum Pause {
     Secret,
 }
 
+/// What there is to lose by waiting.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stake {
+    /// A token of this timing is usable: there is time.
+    Living(Timing),
+    /// A token was lost a moment ago and callers are held for the next one.
+    Urgent,
+    /// There has been no token for a while: callers are told so at once.
+    None,
+}
+
 impl Pause {
-    /// Its length; `living` is the timing of a usable token, if there is one.
-    pub(super) fn length(self, living: Option<Timing>) -> Duration {
+    /// Its length, by what there is to lose.
+    pub(super) fn length(self, stake: Stake) -> Duration {
         match self {
             Self::Transient {
                 retry_after,
@@ -48,18 +63,21 @@ impl Pause {
                 was_silent,
             } => {
                 let asked = retry_after.unwrap_or_default();
-                match living {
-                    Some(timing) => asked.max(living_backoff(timing, exponent, chance)),
-                    None if was_silent => asked.min(LONGEST_COLD_RETRY_AFTER),
-                    None => asked
-                        .min(LONGEST_COLD_RETRY_AFTER)
-                        .max(cold_backoff(chance)),
+                let own = match stake {
+                    Stake::Living(timing) => living_backoff(timing, exponent, chance),
+                    Stake::Urgent | Stake::None if was_silent => Duration::ZERO,
+                    Stake::Urgent => urgent_backoff(exponent, chance),
+                    Stake::None => cold_backoff(chance),
+                };
+                match stake {
+                    Stake::Living(_) => asked.max(own),
+                    Stake::Urgent | Stake::None => asked.min(LONGEST_COLD_RETRY_AFTER).max(own),
                 }
             }
             Self::QuickTry(number) => QUICK_TRIES[number as usize % QUICK_TRIES.len()],
-            Self::CoolDown(streak) => match living {
-                Some(timing) => timing.cool_down(streak),
-                None => cold_cool_down(streak),
+            Self::CoolDown(streak) => match stake {
+                Stake::Living(timing) => timing.cool_down(streak),
+                Stake::Urgent | Stake::None => cold_cool_down(streak),
             },
             Self::AtEnd(number) => doubled(FIRST_END_WAIT, number, LONGEST_END_WAIT),
             Self::Secret => Duration::from_secs(1),
@@ -74,6 +92,12 @@ fn living_backoff(timing: Timing, exponent: u32, chance: f64) -> Duration {
     ceiling
         .mul_f64(chance.clamp(0.0, 1.0))
         .max(Duration::from_millis(10))
+}
+
+/// Short, growing a little, half of it jitter.
+fn urgent_backoff(exponent: u32, chance: f64) -> Duration {
+    let wait = doubled(FIRST_URGENT_WAIT, exponent, LONGEST_URGENT_WAIT);
+    wait.mul_f64(0.5f64.mul_add(chance.clamp(0.0, 1.0), 0.5))
 }
 
 #[cfg(test)]
@@ -91,24 +115,26 @@ mod tests {
 
     #[test]
     fn a_pause_fits_what_there_is_to_lose() {
-        let living = Some(Timing::of(Duration::from_secs(300)));
-        for (pause, with_token, without) in [
-            (after(0, 1.0, None), 250, 800),
-            (after(0, 0.0, None), 10, 250),
-            (after(2, 1.0, None), 1000, 800),
-            (after(40, 1.0, None), 4000, 800),
-            (after(0, 1.0, Some(5)), 5000, 5000),
-            (after(0, 1.0, Some(600)), 600_000, 60_000),
-            (Pause::CoolDown(0), 30_000, 30_000),
-            (Pause::CoolDown(9), 900_000, 900_000),
-            (Pause::QuickTry(0), 1000, 1000),
-            (Pause::QuickTry(4), 16_000, 16_000),
-            (Pause::AtEnd(0), 40, 40),
-            (Pause::AtEnd(9), 250, 250),
-            (Pause::Secret, 1000, 1000),
+        let living = Stake::Living(Timing::of(Duration::from_secs(300)));
+        for (pause, expected) in [
+            // With a token, just after its loss, later.
+            (after(0, 1.0, None), [250, 20, 800]),
+            (after(0, 0.0, None), [10, 10, 250]),
+            (after(2, 1.0, None), [1000, 60, 800]),
+            (after(40, 1.0, None), [4000, 60, 800]),
+            (after(0, 1.0, Some(5)), [5000, 5000, 5000]),
+            (after(0, 1.0, Some(600)), [600_000, 60_000, 60_000]),
+            (Pause::CoolDown(0), [30_000, 30_000, 30_000]),
+            (Pause::CoolDown(9), [900_000, 900_000, 900_000]),
+            (Pause::QuickTry(0), [1000, 1000, 1000]),
+            (Pause::QuickTry(4), [16_000, 16_000, 16_000]),
+            (Pause::AtEnd(0), [40, 40, 40]),
+            (Pause::AtEnd(9), [250, 250, 250]),
+            (Pause::Secret, [1000, 1000, 1000]),
         ] {
-            assert_eq!(pause.length(living).as_millis(), with_token, "{pause:?}");
-            assert_eq!(pause.length(None).as_millis(), without, "{pause:?}");
+            let lengths =
+                [living, Stake::Urgent, Stake::None].map(|stake| pause.length(stake).as_millis());
+            assert_eq!(lengths, expected, "{pause:?}");
         }
     }
 
@@ -120,6 +146,7 @@ mod tests {
             chance: 1.0,
             was_silent: true,
         };
-        assert_eq!(pause.length(None), Duration::ZERO);
+        assert_eq!(pause.length(Stake::Urgent), Duration::ZERO);
+        assert_eq!(pause.length(Stake::None), Duration::ZERO);
     }
 }

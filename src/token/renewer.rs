@@ -58,7 +58,7 @@ async fn renew(engine: &Engine, cell: &Cell, probing: bool, herald: &mut Herald)
                 cell.note_call();
                 endpoint.ask(&secret.value, cell.scope(), plan.patience)
             };
-            attempt(plan, call).await
+            attempt(plan, cell.hurried(), call).await
         }
         Err(error) => {
             let detail = Some(error.to_string());

@@ -13,6 +13,12 @@ const SHORTEST_ATTEMPT: Duration = Duration::from_millis(100);
 /// With no usable token, a silent call gets company after this, so that one
 /// stalled call still lets a held caller be served.
 pub(super) const COLD_SILENCE: Duration = Duration::from_millis(350);
+/// Shortest silence after which a call gets company.
+const SHORTEST_SILENCE: Duration = Duration::from_millis(50);
+/// After a token was lost all at once, by a rejection or as a repeated one that
+/// has ended, callers are held and tries follow each other closely for this
+/// long: a caller that waits must not miss the first try that could succeed.
+pub(super) const URGENCY: Duration = Duration::from_secs(1);
 /// With no usable token and a silent endpoint, a new call starts this often:
 /// what is back is found within a second.
 pub(super) const COLD_INTERVAL: Duration = Duration::from_millis(600);
@@ -31,7 +37,7 @@ pub(super) const LONGEST_COOL_DOWN: Duration = Duration::from_secs(15 * 60);
 /// First cool-down after a refusal with no usable token.
 pub(super) const FIRST_COOL_DOWN: Duration = Duration::from_secs(30);
 /// Longest least gap between two forced renewals.
-const LONGEST_FORCED_GAP: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_FORCED_GAP: Duration = Duration::from_secs(60);
 
 /// The numbers that follow from a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +115,16 @@ impl Timing {
     pub(super) fn forced_gap(self, streak: u32) -> Duration {
         let base = self.life.mul_f64(0.1).min(Duration::from_secs(5));
         doubled(base, streak, LONGEST_FORCED_GAP)
+    }
+
+    /// With no usable token and callers that wait for one: silence after which
+    /// a call gets company, and the least time between two new calls. A few
+    /// round trips, when those are known.
+    #[must_use]
+    pub(super) fn urgent_silence(self, round_trip: Option<Duration>) -> Duration {
+        let usual = round_trip.map_or(COLD_SILENCE, |time| time * 4);
+        let most = COLD_SILENCE.min(self.attempt_timeout() / 2);
+        usual.clamp(SHORTEST_SILENCE.min(most), most)
     }
 
     /// Cool-down after refusal number `streak` (from 0) while a token lives.

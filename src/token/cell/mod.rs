@@ -27,11 +27,15 @@ pub struct Cell {
     /// The door for readers. Written only while `ledger` is locked.
     token: ArcSwapOption<AccessToken>,
     refused: AtomicBool,
+    /// The newest generation that a server has accepted.
+    worked: AtomicU64,
     ledger: Mutex<Ledger>,
     /// Counts what may interest a waiting caller.
     progress: watch::Sender<u64>,
     /// Wakes the renewal task.
     nudge: Notify,
+    /// Tells the attempt under way that callers are held for it.
+    hurry: Notify,
     history: Arc<Mutex<History>>,
     calls: AtomicU64,
     waits: AtomicU64,
@@ -58,9 +62,11 @@ impl Cell {
             scope,
             token: ArcSwapOption::empty(),
             refused: AtomicBool::new(false),
+            worked: AtomicU64::new(0),
             ledger: Mutex::default(),
             progress: watch::Sender::new(0),
             nudge: Notify::new(),
+            hurry: Notify::new(),
             history,
             calls: AtomicU64::new(0),
             waits: AtomicU64::new(0),
@@ -83,16 +89,26 @@ impl Cell {
         token.is_usable(now).then(|| Arc::clone(token))
     }
 
+    /// A server has accepted the token `generation`. One that worked before it
+    /// was rejected may be replaced sooner than one that never did. Costs a
+    /// load, and a store once per token.
+    pub fn note_worked(&self, generation: u64) {
+        if self.worked.load(Ordering::Relaxed) < generation {
+            self.worked.fetch_max(generation, Ordering::Relaxed);
+        }
+    }
+
     /// A usable token, for a caller that found none. It is held for at most
-    /// `limit`, and only while the first attempt since the token was lost has
-    /// not ended (cold start, a rejected token, the end of a repeated one);
-    /// otherwise the answer comes at once.
+    /// `limit`, and only while there is hope: the first attempt of a cold start
+    /// has not ended, or the token was lost within the last second, by a
+    /// rejection or as a repeated one at its end. Otherwise the answer comes at
+    /// once.
     pub async fn wait(&self, limit: Duration) -> Option<Arc<AccessToken>> {
         if let Some(token) = self.current(&Moment::now()) {
             return Some(token);
         }
         let mut progress = self.progress.subscribe();
-        if !self.ledger().schedule.is_worth_waiting() {
+        if !self.is_worth_waiting() {
             return self.current(&Moment::now());
         }
         // After a suspend the renewal task may not have looked at the clock yet.
@@ -103,7 +119,7 @@ impl Cell {
             if let Some(token) = self.current(&Moment::now()) {
                 return Some(token);
             }
-            if !self.ledger().schedule.is_worth_waiting() {
+            if !self.is_worth_waiting() {
                 return self.current(&Moment::now());
             }
             let is_late = tokio::time::timeout_at(deadline, progress.changed())
@@ -229,14 +245,21 @@ impl Cell {
         }
     }
 
+    fn is_worth_waiting(&self) -> bool {
+        self.ledger().schedule.is_worth_waiting(&Moment::now())
+    }
+
     fn newer_than(&self, generation: u64) -> Option<Arc<AccessToken>> {
         self.current(&Moment::now())
             .filter(|token| token.generation() > generation)
     }
 
     fn reject(&self, generation: u64) -> Rejection {
+        let had_worked = self.worked.load(Ordering::Relaxed) >= generation;
         let mut ledger = self.ledger();
-        let verdict = ledger.schedule.reject(generation, &Moment::now());
+        let verdict = ledger
+            .schedule
+            .reject(generation, had_worked, &Moment::now());
         match verdict {
             Rejection::Forced => {
                 ledger.forced += 1;
@@ -249,6 +272,10 @@ impl Cell {
                     generation,
                     "a server rejected the token: it is renewed"
                 );
+            }
+            Rejection::Hastened => {
+                self.token.store(None);
+                self.hurry.notify_one();
             }
             Rejection::Joined => self.token.store(None),
             Rejection::Outdated | Rejection::TooSoon => {}

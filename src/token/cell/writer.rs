@@ -22,7 +22,7 @@ impl Cell {
     }
 
     /// How the token fares, looked at by the clock, and whether its renewal
-    /// fails; puts a token whose wall clock was set back onto it again.
+    /// fails, which the first moments after a loss do not tell yet; puts a token whose wall clock was set back onto it again.
     pub(in crate::token) fn look(&self, now: &Moment) -> (State, bool) {
         let mut ledger = self.ledger();
         if let Some(term) = ledger.schedule.anchor_again(now) {
@@ -30,7 +30,8 @@ impl Cell {
         }
         let current = self.current(now);
         let state = self.state_of(current.as_deref(), &ledger, now);
-        (state, ledger.schedule.last_error().is_some())
+        let has_failed = ledger.schedule.last_error().is_some();
+        (state, has_failed && !ledger.schedule.is_urgent(now))
     }
 
     /// Time until the next attempt is due.
@@ -138,6 +139,11 @@ impl Cell {
             .store(ledger.schedule.is_refused(), Ordering::Relaxed);
         drop(ledger);
         self.nudge.notify_one();
+    }
+
+    /// Ends when callers begin to be held for the attempt under way.
+    pub(in crate::token) async fn hurried(&self) {
+        self.hurry.notified().await;
     }
 
     /// Ends when somebody wants the renewal task to look again.

@@ -8,9 +8,11 @@ use std::time::Duration;
 use super::error::Reason;
 use super::forcing::Forcing;
 use super::moment::Moment;
-use super::pause::Pause;
+use super::pause::{Pause, Stake};
 use super::repeats::Repeats;
-use super::timing::{COLD_INTERVAL, COLD_SILENCE, LONGEST_ATTEMPT, QUICK_TRIES, Term, Timing};
+use super::timing::{
+    COLD_INTERVAL, COLD_SILENCE, LONGEST_ATTEMPT, QUICK_TRIES, Term, Timing, URGENCY,
+};
 
 /// Largest silence before a second call, however slow the endpoint usually is.
 const LONGEST_SILENCE: Duration = Duration::from_millis(1500);
@@ -24,6 +26,8 @@ pub(super) struct Plan {
     pub(super) hedge_after: Option<Duration>,
     /// The second call is replaced by a new one this often.
     pub(super) again_every: Option<Duration>,
+    /// Takes the place of both when callers are held for this attempt.
+    pub(super) when_urgent: Duration,
 }
 
 /// What is to be done with a granted token.
@@ -50,9 +54,11 @@ pub(super) enum Granted {
 pub(super) enum Rejection {
     /// A newer token than the rejected one is there already.
     Outdated,
-    /// This one forces a renewal.
+    /// This one forces a renewal, at once or in a moment.
     Forced,
-    /// A renewal that will do is under way.
+    /// The attempt under way will do: callers are held for it from now on.
+    Hastened,
+    /// A renewal that will do has been forced already.
     Joined,
     /// The last forced renewal is too close: no loop.
     TooSoon,
@@ -83,6 +89,8 @@ pub(super) struct Schedule {
     woken: bool,
     /// The generation a forced renewal is under way for.
     rejected: Option<u64>,
+    /// When the token was rejected, and how long its renewal has to wait.
+    lost: Option<(Moment, Duration)>,
     /// A renewal is wanted although the token is usable.
     suspected: bool,
     forcing: Forcing,
@@ -119,10 +127,10 @@ impl Schedule {
             let pause = self.pause_length(failure.pause, now);
             return pause.saturating_sub(now.since(&failure.at));
         }
-        if self.rejected.is_some() || self.suspected {
-            return Duration::ZERO;
+        if let (Some(_), Some((at, pause))) = (self.rejected, self.lost) {
+            return pause.saturating_sub(now.since(&at));
         }
-        let Some(held) = self.held.filter(|held| !held.revoked) else {
+        let Some(held) = self.held.filter(|held| !held.revoked && !self.suspected) else {
             return Duration::ZERO;
         };
         if let Some((number, at)) = self.repeats.at_end() {
@@ -133,8 +141,29 @@ impl Schedule {
     }
 
     fn pause_length(&self, pause: Pause, now: &Moment) -> Duration {
-        let living = self.held.filter(|_| self.is_usable(now));
-        pause.length(living.map(|held| Timing::of(held.term.life)))
+        let stake = match self.held.filter(|_| self.is_usable(now)) {
+            Some(held) => Stake::Living(Timing::of(held.term.life)),
+            None if self.is_urgent(now) => Stake::Urgent,
+            None => Stake::None,
+        };
+        pause.length(stake)
+    }
+
+    /// Whether the usable token was lost a moment ago and all at once, by a
+    /// rejection or as a repeated one at its end: callers are held, and the
+    /// next token is asked for without the pauses of an outage.
+    pub(super) fn is_urgent(&self, now: &Moment) -> bool {
+        let Some(held) = self.held.filter(|_| !self.is_usable(now)) else {
+            return false;
+        };
+        let since = match self.lost {
+            Some((at, _)) if held.revoked => now.since(&at),
+            Some(_) | None if self.repeats.is_expected() => {
+                held.term.age(now).saturating_sub(held.term.unusable_after)
+            }
+            Some(_) | None => return false,
+        };
+        since < URGENCY
     }
 
     /// Begins an attempt at `now`. `probing`: the credential is refused, and
@@ -145,12 +174,24 @@ impl Schedule {
         let timing = self.held.map(|held| Timing::of(held.term.life));
         // An endpoint that is known to be slow is given its time.
         let usual = self.round_trip.map_or(Duration::ZERO, |time| time * 2);
+        let when_urgent = timing.map_or(COLD_SILENCE, |timing| {
+            timing.urgent_silence(self.round_trip)
+        });
+        if self.is_urgent(now) && !probing {
+            return Plan {
+                patience: URGENCY.max(usual).min(LONGEST_ATTEMPT),
+                hedge_after: Some(when_urgent),
+                again_every: Some(when_urgent),
+                when_urgent,
+            };
+        }
         if let Some(timing) = timing.filter(|_| self.is_usable(now)) {
             let patience = timing.attempt_timeout().max(usual).min(LONGEST_ATTEMPT);
             return Plan {
                 patience,
                 hedge_after: (!probing).then_some(patience / 2),
                 again_every: None,
+                when_urgent,
             };
         }
         let silence = timing.map_or(COLD_SILENCE, |timing| {
@@ -161,6 +202,7 @@ impl Schedule {
             patience: LONGEST_ATTEMPT,
             hedge_after: (!probing).then(|| at_least_usual(silence)),
             again_every: (!probing).then(|| at_least_usual(COLD_INTERVAL)),
+            when_urgent,
         }
     }
 
@@ -181,6 +223,7 @@ impl Schedule {
     ) -> Granted {
         self.attempting = false;
         self.rejected = None;
+        self.lost = None;
         self.suspected = false;
         self.failure = None;
         self.failures = 0;
@@ -333,9 +376,11 @@ impl Schedule {
     }
 
     /// Whether a caller without a token has reason to wait: the first attempt
-    /// since the token was lost has not ended.
-    pub(super) fn is_worth_waiting(&self) -> bool {
-        self.failures == 0 && self.blocked.is_none()
+    /// since the token was lost has not ended, or it was lost a moment ago and
+    /// nothing says that the next try is of no use.
+    pub(super) fn is_worth_waiting(&self, now: &Moment) -> bool {
+        let is_refused = self.failure.is_some_and(|it| it.reason.is_permanent());
+        self.blocked.is_none() && (self.failures == 0 || !is_refused && self.is_urgent(now))
     }
 
     /// Whether a renewal that answers a rejection of `generation` is still due.

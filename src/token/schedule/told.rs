@@ -6,10 +6,21 @@ use std::time::Duration;
 use super::{Rejection, Schedule};
 use crate::token::error::Reason;
 use crate::token::moment::Moment;
+use crate::token::timing::URGENCY;
+
+/// Longest time a forced renewal is put off with callers waiting for it. One
+/// that would come later is not made, and the token stays in use.
+const LONGEST_DELAY: Duration = Duration::from_millis(URGENCY.as_millis() as u64 / 2);
 
 impl Schedule {
-    /// A server rejected the token `generation` as a credential.
-    pub(in crate::token) fn reject(&mut self, generation: u64, now: &Moment) -> Rejection {
+    /// A server rejected the token `generation` as a credential;
+    /// `had_worked`: it had accepted it before.
+    pub(in crate::token) fn reject(
+        &mut self,
+        generation: u64,
+        had_worked: bool,
+        now: &Moment,
+    ) -> Rejection {
         let Some(held) = self.held else {
             return Rejection::TooSoon;
         };
@@ -21,19 +32,23 @@ impl Schedule {
         }
         if self.attempting {
             // The call under way brings a newer token: that one is enough.
-            self.rejected = Some(generation);
-            self.revoke();
-            return Rejection::Joined;
+            self.lose(generation, now, Duration::ZERO);
+            return Rejection::Hastened;
         }
-        if held.revoked || !self.forcing.may_force(held.term.life, now) {
+        if held.revoked {
             return Rejection::TooSoon;
         }
-        self.rejected = Some(generation);
-        self.revoke();
+        let delay = self.forcing.may_force(held.term.life, had_worked, now);
+        if !delay.is_zero() && !(had_worked && delay <= LONGEST_DELAY) {
+            return Rejection::TooSoon;
+        }
+        self.lose(generation, now, delay);
         Rejection::Forced
     }
 
-    fn revoke(&mut self) {
+    fn lose(&mut self, generation: u64, now: &Moment, delay: Duration) {
+        self.rejected = Some(generation);
+        self.lost = Some((*now, delay));
         if let Some(held) = &mut self.held {
             held.revoked = true;
         }

@@ -314,7 +314,7 @@ fn rejections_without_end_force_fewer_and_fewer_renewals() {
     for tenth in 0..3000 {
         let now = start.later(Duration::from_millis(100) * tenth);
         let generation = schedule.generation();
-        if schedule.reject(generation, &now) == Rejection::Forced {
+        if schedule.reject(generation, false, &now) == Rejection::Forced {
             forced.push(now.since(&start).as_secs());
             schedule.begin(&now, false);
             let granted = schedule.granted(now, LIFE, false, &now, 0.5);
@@ -329,22 +329,23 @@ fn a_rejection_is_joined_and_an_old_one_is_outdated() {
     let mut schedule = Schedule::default();
     let now = Moment::now();
     assert_eq!(
-        schedule.reject(1, &now),
+        schedule.reject(1, false, &now),
         Rejection::TooSoon,
         "there is none"
     );
     schedule.begin(&now, false);
     schedule.granted(now, LIFE, false, &now, 0.5);
-    assert_eq!(schedule.reject(1, &now), Rejection::Forced);
-    assert_eq!(schedule.reject(1, &now), Rejection::Joined);
+    assert_eq!(schedule.reject(1, false, &now), Rejection::Forced);
+    assert_eq!(schedule.reject(1, false, &now), Rejection::Joined);
     assert!(schedule.is_renewing_after(1));
     assert!(!schedule.is_usable(&now));
     schedule.begin(&now, false);
     schedule.granted(now, LIFE, false, &now, 0.5);
-    assert_eq!(schedule.reject(1, &now), Rejection::Outdated);
+    assert_eq!(schedule.reject(1, false, &now), Rejection::Outdated);
     // A renewal under way for its own reasons is joined, and forces nothing.
     schedule.begin(&now, false);
-    assert_eq!(schedule.reject(2, &now), Rejection::Joined);
+    assert_eq!(schedule.reject(2, false, &now), Rejection::Hastened);
+    assert_eq!(schedule.reject(2, false, &now), Rejection::Joined);
 }
 
 #[test]
@@ -353,7 +354,7 @@ fn a_rejected_token_that_the_server_repeats_is_kept() {
     let now = Moment::now();
     schedule.begin(&now, false);
     schedule.granted(now, LIFE, false, &now, 0.5);
-    assert_eq!(schedule.reject(1, &now), Rejection::Forced);
+    assert_eq!(schedule.reject(1, false, &now), Rejection::Forced);
     schedule.begin(&now, false);
     let granted = schedule.granted(now, LIFE, true, &now, 0.5);
     let Granted::Keep {
@@ -368,7 +369,7 @@ fn a_rejected_token_that_the_server_repeats_is_kept() {
         !schedule.is_renewing_after(1),
         "nobody waits for a newer one"
     );
-    assert_eq!(schedule.reject(1, &now), Rejection::TooSoon);
+    assert_eq!(schedule.reject(1, false, &now), Rejection::TooSoon);
 }
 
 #[test]

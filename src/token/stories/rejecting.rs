@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::token::scripted::{Answer, Endpoint};
+use crate::token::scripted::{Answer, Endpoint, until};
 
 #[tokio::test]
 async fn a_thousand_rejected_callers_cost_one_token_call() {
@@ -69,4 +69,71 @@ async fn a_caller_that_comes_during_a_forced_renewal_is_held() {
     );
     assert_eq!(renewed.unwrap().generation(), 2);
     assert_eq!(held.unwrap().generation(), 2);
+}
+
+#[tokio::test]
+async fn tokens_that_worked_and_are_revoked_in_close_succession_are_each_replaced() {
+    let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
+    let (_engine, cell) = one_scope(&endpoint);
+    let mut token = cell.wait(SECOND).await.unwrap();
+    // Far closer than the least gap between tokens that never worked, 5 s.
+    for revocation in 1..=4 {
+        cell.note_worked(token.generation());
+        let renewed = cell.renewed_after(token.generation(), SECOND).await;
+        token = renewed.expect("a caller that is held gets the new token");
+        assert_eq!(endpoint.calls().len(), revocation + 1);
+    }
+}
+
+#[tokio::test]
+async fn callers_of_a_revoked_token_are_held_while_tries_follow_each_other_closely() {
+    // Nine replies in a row are lost: the tenth still serves callers that are
+    // held for 700 ms.
+    let endpoint = Endpoint::start(|call| match call.number {
+        1..10 => Answer::Close,
+        _ => Answer::numbered(call, 300.0),
+    })
+    .await;
+    let (_engine, cell) = one_scope(&endpoint);
+    let first = cell.wait(SECOND).await.unwrap();
+    let waiting = (0..50).map(|_| cell.renewed_after(first.generation(), millis(700)));
+    let (renewed, held) = tokio::join!(join_all(waiting), cell.wait(millis(700)));
+    assert!(renewed.iter().all(Option::is_some));
+    assert_eq!(held.unwrap().generation(), 2);
+    assert_eq!(endpoint.calls().len(), 11);
+}
+
+#[tokio::test]
+async fn a_rejection_hastens_the_renewal_that_is_under_way() {
+    // The renewal's own call is silent, and would be for 1.5 s.
+    let endpoint = Endpoint::start(|call| match call.number {
+        1 => Answer::Silence,
+        _ => Answer::numbered(call, 300.0),
+    })
+    .await;
+    let (_engine, cell) = one_scope(&endpoint);
+    let first = cell.wait(SECOND).await.unwrap();
+    assert!(cell.suspect(first.generation()));
+    until(SECOND, "the renewal is under way", || {
+        endpoint.calls().len() == 2
+    })
+    .await;
+    let renewed = cell.renewed_after(first.generation(), millis(700)).await;
+    assert_eq!(renewed.expect("in time").generation(), 2);
+}
+
+#[tokio::test]
+async fn nobody_is_held_when_the_renewal_is_refused() {
+    let endpoint = Endpoint::start(|call| match call.number {
+        0 => Answer::numbered(call, 300.0),
+        _ => Answer::status(400, "Invalid Client"),
+    })
+    .await;
+    let (_engine, cell) = one_scope(&endpoint);
+    let first = cell.wait(SECOND).await.unwrap();
+    let start = tokio::time::Instant::now();
+    let renewed = cell.renewed_after(first.generation(), millis(700)).await;
+    assert!(renewed.is_none() && start.elapsed() < millis(300));
+    assert!(cell.wait(millis(700)).await.is_none());
+    assert!(start.elapsed() < millis(400), "{:?}", start.elapsed());
 }

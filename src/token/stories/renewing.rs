@@ -243,6 +243,26 @@ async fn a_server_that_repeats_its_token_is_asked_again_at_its_end() {
 }
 
 #[tokio::test]
+async fn failures_at_the_end_of_a_repeated_token_are_not_seen_by_callers_that_are_held() {
+    let mut repeating = repeating(1.0);
+    // Two calls in three fail; the token is issued all the same.
+    let endpoint = Endpoint::start(move |call| match (repeating(call), call.number % 3) {
+        (token, 0) => token,
+        (_, 1) => Answer::status(500, ""),
+        (_, _) => Answer::Close,
+    })
+    .await;
+    let (_engine, cell) = one_scope(&endpoint);
+    cell.wait(SECOND).await.unwrap();
+    let start = Instant::now();
+    while generation(&cell) < 6 {
+        assert!(start.elapsed() < 10 * SECOND, "{:?}", cell.view());
+        assert!(cell.wait(millis(700)).await.is_some(), "{:?}", cell.view());
+        tokio::time::sleep(millis(2)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_renewal_task_that_ended_is_taken_over_by_the_next() {
     let endpoint = Endpoint::start(|_| Answer::Silence).await;
     let engine = Engine::new(settings(endpoint.url(), &[Scope::B2b]), client()).unwrap();
