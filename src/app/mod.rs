@@ -220,6 +220,7 @@ impl App {
         for cell in self.engine.cells() {
             tokio::spawn(keep_renewing(Arc::clone(&self.engine), Arc::clone(cell)));
         }
+        tokio::spawn(Arc::clone(&self.engine).watch_secrets_forever());
         let view = Arc::new(View {
             engine: Arc::clone(&self.engine),
             metrics: Arc::clone(&self.metrics),

@@ -67,6 +67,7 @@ impl Resolver<'_> {
             url: format!("{}/oauth/access_token/", server.origin()),
             client_id: licence?,
             client_secret: secret.source.clone(),
+            next_client_secret: None,
             scopes: scopes?,
             connect_timeout: self.duration(&keys::UPSTREAM_CONNECT_TIMEOUT),
         };

@@ -126,6 +126,22 @@ impl Credential {
         self.standing == Standing::Refused
     }
 
+    /// Whether an attempt that is refused may try the credential's other
+    /// secrets. While nothing has been granted with them, once is enough for
+    /// all cells: a licence code that is wrong refuses every secret.
+    pub(super) fn may_try_others(&self) -> bool {
+        match self.standing {
+            Standing::Proven => true,
+            Standing::Unproven => self.seats.iter().all(|seat| !seat.refused),
+            Standing::Refused => false,
+        }
+    }
+
+    /// Number of the probe that is under way, for those that take turns.
+    pub(super) fn probes(&self) -> usize {
+        self.streak as usize
+    }
+
     /// Whether nothing is granted with what is known now.
     pub(super) fn is_in_trouble(&self) -> bool {
         self.standing != Standing::Proven

@@ -7,9 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use secrecy::{ExposeSecret, SecretString};
-
 use super::Settings;
 use super::cell::{Cell, Failed};
 use super::credential::{Credential, Effect};
@@ -17,30 +14,22 @@ use super::endpoint::{Client, Endpoint};
 use super::error::{EngineError, Reason};
 use super::moment::Moment;
 use super::renewer;
+use super::secrets::{Candidate, LOOK_INTERVAL, Secrets, Which};
 use super::view::{Event, History, What};
 use crate::dqe::Scope;
-use crate::secret::{SecretError, SecretSource};
-
-/// How often a secret that does not work is looked at again.
-const SECRET_INTERVAL: Duration = Duration::from_secs(1);
+use crate::secret::SecretError;
+use arc_swap::ArcSwap;
 
 /// All cells of one credential.
 pub struct Engine {
     cells: Vec<Arc<Cell>>,
     endpoint: ArcSwap<Endpoint>,
-    secret: Mutex<Secret>,
+    secrets: Mutex<Secrets>,
     credential: Mutex<Credential>,
     history: Arc<Mutex<History>>,
     /// Counts changes of the secret and of the client: an attempt that began
     /// before one says nothing about what comes after.
     epoch: AtomicU64,
-}
-
-/// The secret as last read.
-struct Secret {
-    source: SecretSource,
-    known: Option<SecretString>,
-    looked: Option<Moment>,
 }
 
 impl Engine {
@@ -63,11 +52,10 @@ impl Engine {
         Ok(Arc::new(Self {
             cells: scopes.iter().map(cell).collect(),
             endpoint: ArcSwap::from_pointee(endpoint),
-            secret: Mutex::new(Secret {
-                source: settings.client_secret,
-                known: None,
-                looked: None,
-            }),
+            secrets: Mutex::new(Secrets::new(
+                settings.client_secret,
+                settings.next_client_secret,
+            )),
             credential: Mutex::new(Credential::new(scopes.len())),
             history,
             epoch: AtomicU64::new(0),
@@ -98,14 +86,29 @@ impl Engine {
         renewer::run(Arc::clone(self), Arc::clone(cell))
     }
 
-    /// Takes a new client (other trusted authorities), reads the secret anew
+    /// Notices a secret file that changes, in whatever way, within two looks,
+    /// which are half a second apart. Never ends by itself. To be run by one
+    /// task on a runtime with time.
+    pub async fn watch_secrets_forever(self: Arc<Self>) -> Infallible {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            let has_changed = locked(&self.secrets).look(&Moment::now());
+            if has_changed {
+                self.secret_has_changed();
+            }
+        }
+    }
+
+    /// Takes a new client (other trusted authorities), reads the secrets anew
     /// and lets every cell in trouble try at once. Tokens in use stay in use.
     pub fn reload(&self, client: Client) {
         let endpoint = self.endpoint.load().with_client(client);
         self.endpoint.store(Arc::new(endpoint));
         // A secret that cannot be read now leaves the known one in place.
-        let secret_changed = self.read_secret().is_ok_and(|secret| secret.is_new);
-        if !secret_changed {
+        let has_changed = locked(&self.secrets).read_now(&Moment::now());
+        if has_changed {
+            self.secret_has_changed();
+        } else {
             self.begin_anew(false);
         }
     }
@@ -123,12 +126,6 @@ impl Engine {
     }
 }
 
-/// A secret, and whether it differs from the one before.
-pub(super) struct ReadSecret {
-    pub(super) value: SecretString,
-    pub(super) is_new: bool,
-}
-
 /// What the renewal tasks share.
 impl Engine {
     pub(super) fn endpoint(&self) -> Arc<Endpoint> {
@@ -139,36 +136,33 @@ impl Engine {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// Reads the secret. One that differs from the one before sets all cells
-    /// free; when it has become unreadable, the one before stays in use.
-    pub(super) fn read_secret(&self) -> Result<ReadSecret, SecretError> {
-        let mut secret = locked(&self.secret);
-        secret.looked = Some(Moment::now());
-        let value = match (secret.source.read(), &secret.known) {
-            (Ok(value), _) => value,
-            (Err(_), Some(known)) => known.clone(),
-            (Err(error), None) => return Err(error),
-        };
-        let before = secret.known.replace(value.clone());
-        drop(secret);
-        let is_new = before.is_some_and(|before| before.expose_secret() != value.expose_secret());
-        if is_new {
-            tracing::info!("the client secret has changed and is used from now on");
-            self.begin_anew(true);
+    /// The secrets an attempt may use, the best first; `probing`: a refused
+    /// credential is only looked at, by one call, so that they take turns.
+    pub(super) fn candidates(&self, probing: bool) -> Result<Vec<Candidate>, SecretError> {
+        let mut candidates = locked(&self.secrets).candidates()?;
+        if probing {
+            let probe = locked(&self.credential).probes() % candidates.len();
+            candidates.swap(0, probe);
         }
-        Ok(ReadSecret { value, is_new })
+        if probing || !locked(&self.credential).may_try_others() {
+            candidates.truncate(1);
+        }
+        Ok(candidates)
     }
 
-    /// Looks, at most once a second, whether a credential that does not work
-    /// has been given another secret.
-    pub(super) fn look_for_new_secret(&self, now: &Moment) {
-        let is_due = locked(&self.secret)
-            .looked
-            .is_none_or(|looked| now.since(&looked) >= SECRET_INTERVAL);
-        if is_due && locked(&self.credential).is_in_trouble() {
-            // Still unreadable is what the cells report already.
-            let _ = self.read_secret();
+    /// A token was granted for this secret.
+    pub(super) fn secret_worked(&self, which: Which) {
+        let is_promoted = locked(&self.secrets).worked(which);
+        if is_promoted && which == Which::Next {
+            tracing::warn!(
+                "the first client secret is refused and the next one works: it is used from now on"
+            );
         }
+    }
+
+    fn secret_has_changed(&self) {
+        tracing::info!("a client secret has been read and is used from now on");
+        self.begin_anew(true);
     }
 
     fn begin_anew(&self, settings_changed: bool) {

@@ -205,6 +205,16 @@ impl Reason {
         }
     }
 
+    /// Whether another secret could be granted what this one is refused: any
+    /// refusal that speaks neither of the scope nor of the endpoint, since what
+    /// a wrong secret is answered is not documented.
+    pub(super) fn may_be_the_secret(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidClient | Self::InvalidRequest | Self::ClientError
+        )
+    }
+
     /// Whether it speaks of the scope alone, not of the credential.
     pub(super) fn is_scope_refusal(self) -> bool {
         matches!(self, Self::UnauthorizedScope | Self::UnsupportedScope)

@@ -10,6 +10,7 @@
 //! | `endpoint` | one call over HTTP; what its reply means is `dqe::dialect` |
 //! | `schedule` | pure: when a cell asks, and what an outcome means (`pause`, `repeats`, `forcing`) |
 //! | `credential` | pure: what the cells know together, so that one probes for all |
+//! | `secrets` | which secret is tried, and when a file that holds one has changed |
 //! | `timing`, `moment` | every duration, scaled with a token's life; two clocks in one instant |
 //! | `access_token`, `error`, `view`, `fetch` | the value with one door, reasons, what operators see, one call for a person |
 
@@ -29,6 +30,7 @@ mod repeats;
 mod schedule;
 #[cfg(test)]
 mod scripted;
+mod secrets;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -59,6 +61,9 @@ pub struct Settings {
     pub client_id: secrecy::SecretString,
     /// Where the OAuth2 `client_secret` is read from.
     pub client_secret: SecretSource,
+    /// Where the secret that is to take its place is read from, while there
+    /// are two: tried when the first is refused.
+    pub next_client_secret: Option<SecretSource>,
     /// Scopes to keep a token for.
     pub scopes: Vec<Scope>,
     /// Longest time for a TCP and TLS connection to the endpoint.

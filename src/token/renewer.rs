@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::error::Reason;
 use super::moment::Moment;
 use super::schedule::Granted;
+use super::secrets::Candidate;
 use super::view::State;
 
 /// Longest sleep without a look at the clocks: a timer stands still while the
@@ -37,7 +38,6 @@ pub(super) async fn run(engine: Arc<Engine>, cell: Arc<Cell>) -> Infallible {
         match turn {
             Ok(probing) => renew(&engine, &cell, probing, &mut herald).await,
             Err(wait) => {
-                engine.look_for_new_secret(&now);
                 tokio::select! {
                     () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
                     () = cell.nudged() => {}
@@ -48,19 +48,12 @@ pub(super) async fn run(engine: Arc<Engine>, cell: Arc<Cell>) -> Infallible {
 }
 
 async fn renew(engine: &Engine, cell: &Cell, probing: bool, herald: &mut Herald) {
-    let secret = engine.read_secret();
+    let candidates = engine.candidates(probing);
     let epoch = engine.epoch();
-    let plan = cell.begin(&Moment::now(), probing);
-    let outcome = match secret {
-        Ok(secret) => {
-            let endpoint = engine.endpoint();
-            let call = || {
-                cell.note_call();
-                endpoint.ask(&secret.value, cell.scope(), plan.patience)
-            };
-            attempt(plan, cell.hurried(), call).await
-        }
+    let outcome = match candidates {
+        Ok(candidates) => try_each(engine, cell, probing, &candidates).await,
         Err(error) => {
+            cell.begin(&Moment::now(), probing);
             let detail = Some(error.to_string());
             Err(Failure::without_reply(Reason::SecretUnreadable, detail))
         }
@@ -84,6 +77,38 @@ async fn renew(engine: &Engine, cell: &Cell, probing: bool, herald: &mut Herald)
             }
         }
     }
+}
+
+/// One attempt, with the next secret in the place of each that is refused. An
+/// attempt that failed for another reason is what counts in the end: with the
+/// secret it used, it may succeed the next time.
+async fn try_each(
+    engine: &Engine,
+    cell: &Cell,
+    probing: bool,
+    candidates: &[Candidate],
+) -> Result<Success, Failure> {
+    let mut refused = None;
+    for candidate in candidates {
+        let plan = cell.begin(&Moment::now(), probing);
+        let endpoint = engine.endpoint();
+        let call = || {
+            cell.note_call();
+            endpoint.ask(&candidate.value, cell.scope(), plan.patience)
+        };
+        match attempt(plan, cell.hurried(), call).await {
+            Ok(success) => {
+                engine.secret_worked(candidate.which);
+                return Ok(success);
+            }
+            Err(failure) if failure.reason.may_be_the_secret() => {
+                refused.get_or_insert(failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    let nothing = || Failure::without_reply(Reason::SecretUnreadable, None);
+    Err(refused.unwrap_or_else(nothing))
 }
 
 fn granted(engine: &Engine, cell: &Cell, success: Success, now: &Moment, herald: &mut Herald) {

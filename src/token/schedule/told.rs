@@ -39,7 +39,8 @@ impl Schedule {
             return Rejection::TooSoon;
         }
         let delay = self.forcing.may_force(held.term.life, had_worked, now);
-        if !delay.is_zero() && !(had_worked && delay <= LONGEST_DELAY) {
+        let is_soon = delay.is_zero() || had_worked && delay <= LONGEST_DELAY;
+        if !is_soon {
             return Rejection::TooSoon;
         }
         self.lose(generation, now, delay);

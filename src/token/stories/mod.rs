@@ -5,6 +5,7 @@ mod keeping_secrets;
 mod refusing;
 mod rejecting;
 mod renewing;
+mod rotating;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ fn settings(url: String, scopes: &[Scope]) -> Settings {
             name: "DQE_CLIENT_SECRET".into(),
             value: SecretString::from(SECRET),
         },
+        next_client_secret: None,
         scopes: scopes.to_vec(),
         connect_timeout: SECOND,
     }
@@ -46,6 +48,7 @@ fn running(settings: Settings) -> Arc<Engine> {
     for cell in engine.cells() {
         tokio::spawn(engine.renew_forever(cell));
     }
+    tokio::spawn(Arc::clone(&engine).watch_secrets_forever());
     engine
 }
 

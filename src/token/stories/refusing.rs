@@ -1,9 +1,7 @@
-//! What a refused scope, a wrong secret or a missing one leads to.
-
-use std::path::PathBuf;
+//! What a refused scope or a refusing endpoint leads to.
 
 use super::*;
-use crate::token::scripted::{Answer, Call, Endpoint, until};
+use crate::token::scripted::{Answer, Endpoint, until};
 
 #[tokio::test]
 async fn a_refused_scope_leaves_the_others_alone() {
@@ -32,77 +30,6 @@ async fn a_refused_scope_leaves_the_others_alone() {
         assert!(refused.wait(SECOND).await.is_none());
         assert!(!engine.cell(Scope::General).unwrap().is_refused());
     }
-}
-
-fn secret_file(folder: &tempfile::TempDir) -> PathBuf {
-    folder.path().join("secret")
-}
-
-fn replaced(path: &PathBuf, content: &str) {
-    let new = path.with_extension("new");
-    std::fs::write(&new, content).unwrap();
-    std::fs::rename(new, path).unwrap();
-}
-
-fn only_right(call: &Call) -> Answer {
-    if call.has("client_secret=right") {
-        Answer::numbered(call, 300.0)
-    } else {
-        Answer::status(400, r#"{"error":"invalid_client"}"#)
-    }
-}
-
-#[tokio::test]
-async fn a_wrong_secret_cools_all_cells_down_until_it_changes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = secret_file(&folder);
-    replaced(&path, "wrong\n");
-    let endpoint = Endpoint::start(only_right).await;
-    let mut settings = settings(endpoint.url(), &Scope::ALL);
-    settings.client_secret = SecretSource::File(path.clone());
-    let engine = running(settings);
-    until(SECOND, "every cell knows", || {
-        engine
-            .cells()
-            .iter()
-            .all(|cell| cell.unavailable().reason == Reason::InvalidClient)
-    })
-    .await;
-    for cell in engine.cells() {
-        assert!(cell.wait(SECOND).await.is_none());
-        let retry_after = cell.unavailable().retry_after;
-        assert!(retry_after > 25 * SECOND && retry_after <= 30 * SECOND);
-    }
-    assert_eq!(endpoint.calls().len(), 1, "one call told for all");
-    replaced(&path, "right\n");
-    until(3 * SECOND, "the new secret is found", || {
-        engine.cells().iter().all(|cell| has_token(cell))
-    })
-    .await;
-    assert_eq!(endpoint.calls().len(), 8);
-}
-
-#[tokio::test]
-async fn a_secret_file_that_appears_later_is_enough() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = secret_file(&folder);
-    let endpoint = Endpoint::start(only_right).await;
-    let mut settings = settings(endpoint.url(), &Scope::ALL);
-    settings.client_secret = SecretSource::File(path.clone());
-    let engine = running(settings);
-    until(SECOND, "every cell says so", || {
-        engine
-            .cells()
-            .iter()
-            .all(|cell| cell.unavailable().reason == Reason::SecretUnreadable)
-    })
-    .await;
-    replaced(&path, "right");
-    until(3 * SECOND, "tokens", || {
-        engine.cells().iter().all(|cell| has_token(cell))
-    })
-    .await;
-    assert_eq!(endpoint.calls().len(), 7);
 }
 
 #[tokio::test]
