@@ -25,7 +25,7 @@
 //!
 //! ```text
 //! renew_forever (one task per scope, control thread)
-//!   → endpoint: POST client_id, client_secret, scope, under a time-out
+//!   → endpoint: client_id, client_secret, scope in the form the settings name, under a time-out
 //!   → dialect: granted | transient | permanent
 //!   → schedule: what next, and when (pure)
 //!   → AccessToken {ready header value, generation, two clocks} → ArcSwap in its Cell

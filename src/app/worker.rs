@@ -48,7 +48,9 @@ impl Seed {
     }
 
     async fn serve(self) -> io::Result<()> {
-        let routes = proxy::route::RouteTable::new(&self.config.proxy.routes, |scope| {
+        let settings = &self.config.proxy;
+        let token_path = settings.token_path.clone();
+        let routes = proxy::route::RouteTable::new(&settings.routes, token_path, |scope| {
             self.engine.cell(scope)
         });
         let client = Client::new(self.config.upstream.clone(), self.tls);

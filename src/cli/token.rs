@@ -52,7 +52,13 @@ pub(crate) fn run(arguments: &TokenArgs) -> ExitCode {
     let mut refused = 0;
     for scope in scopes {
         let name = scope.as_str();
-        match runtime.block_on(token::fetch_once(&config.token, client.clone(), scope)) {
+        let source = &config.token.client_secret;
+        match runtime.block_on(token::fetch_once(
+            &config.token,
+            source,
+            client.clone(),
+            scope,
+        )) {
             Ok(token) => {
                 say!("{name:<16} {}", described(&token));
                 if arguments.reveal {

@@ -1,5 +1,6 @@
-//! Where the client secret comes from: exactly one source. The secret itself
-//! is left to the token engine; here only its place is looked at.
+//! Where a client secret comes from: exactly one source each for the secret in
+//! use and for the one that is to follow it. The secrets themselves are left
+//! to the token engine; here only their places are looked at.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +12,47 @@ use super::problem::{Place, Problem};
 use super::value::{Entries, Entry, Value};
 use crate::secret::SecretSource;
 
-/// The keys that name a source, and the variable that is one.
-const SOURCES: [&Key; 4] = [
-    &keys::DQE_CLIENT_SECRET,
-    &keys::DQE_CLIENT_SECRET_FILE,
-    &keys::DQE_CLIENT_SECRET_ENV,
-    &keys::DQE_CLIENT_SECRET_CREDENTIAL,
-];
+/// One of the two secrets: the keys that name its source.
+#[derive(Clone, Copy)]
+pub(super) struct Slot {
+    /// What it is called in a message.
+    noun: &'static str,
+    /// The key whose value is the secret; only a variable sets it.
+    value: Option<&'static Key>,
+    pub(super) file: &'static Key,
+    pub(super) variable: &'static Key,
+    pub(super) credential: &'static Key,
+}
+
+/// The secret in use.
+pub(super) const FIRST: Slot = Slot {
+    noun: "client secret",
+    value: Some(&keys::DQE_CLIENT_SECRET),
+    file: &keys::DQE_CLIENT_SECRET_FILE,
+    variable: &keys::DQE_CLIENT_SECRET_ENV,
+    credential: &keys::DQE_CLIENT_SECRET_CREDENTIAL,
+};
+
+/// The secret that is to follow it.
+pub(super) const NEXT: Slot = Slot {
+    noun: "next client secret",
+    value: None,
+    file: &keys::DQE_CLIENT_SECRET_NEXT_FILE,
+    variable: &keys::DQE_CLIENT_SECRET_NEXT_ENV,
+    credential: &keys::DQE_CLIENT_SECRET_NEXT_CREDENTIAL,
+};
+
+impl Slot {
+    /// Whether `key` names a source of this secret.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.value == Some(key) || [self.file, self.variable, self.credential].contains(&key)
+    }
+
+    fn keys(&self) -> Vec<&'static Key> {
+        let named = [self.file, self.variable, self.credential];
+        self.value.into_iter().chain(named).collect()
+    }
+}
 
 /// The source in force.
 pub(super) struct Chosen {
@@ -29,7 +64,8 @@ pub(super) struct Chosen {
     pub(super) shown: Option<String>,
 }
 
-/// Finds the one source. `None`: there is none, and `problems` says why.
+/// Finds the one source of the secret in use. `None`: there is none, and
+/// `problems` says why.
 pub(super) fn choose(
     entries: &Entries,
     variables: &[(String, String)],
@@ -37,9 +73,9 @@ pub(super) fn choose(
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) -> Option<Chosen> {
-    let candidates: Vec<&Entry> = entries.of(&SOURCES).collect();
-    let Some(last) = candidates.last() else {
-        if !SOURCES.iter().any(|key| entries.is_reported(key)) {
+    let keys = FIRST.keys();
+    if entries.of(&keys).next().is_none() {
+        if !keys.iter().any(|key| entries.is_reported(key)) {
             problems.push(
                 Problem::new(missing, "dqe", "no client secret").hint(
                     "set DQE_CLIENT_SECRET, or one of client_secret_file, client_secret_env, client_secret_credential below [dqe]",
@@ -47,7 +83,53 @@ pub(super) fn choose(
             );
         }
         return None;
-    };
+    }
+    choose_for(&FIRST, entries, variables, problems, warnings)
+}
+
+/// Finds the one source of the secret that is to follow `first`. `None`:
+/// there is none, which is the usual case, or `problems` says why.
+pub(super) fn choose_next(
+    entries: &Entries,
+    variables: &[(String, String)],
+    first: Option<&Chosen>,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Option<Chosen> {
+    let next = choose_for(&NEXT, entries, variables, problems, warnings)?;
+    if first.is_some_and(|first| is_same_place(&first.source, &next.source)) {
+        warnings.push(
+            Problem::new(
+                &next.place,
+                next.key,
+                "the client secret is read from the same place",
+            )
+            .hint("name the place of the new secret here, or leave the key out"),
+        );
+    }
+    Some(next)
+}
+
+fn is_same_place(one: &SecretSource, other: &SecretSource) -> bool {
+    match (one, other) {
+        (
+            SecretSource::Environment { name: one, .. },
+            SecretSource::Environment { name: other, .. },
+        ) => one == other,
+        _ => one.path().is_some() && one.path() == other.path(),
+    }
+}
+
+fn choose_for(
+    slot: &Slot,
+    entries: &Entries,
+    variables: &[(String, String)],
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Option<Chosen> {
+    let keys = slot.keys();
+    let candidates: Vec<&Entry> = entries.of(&keys).collect();
+    let last = candidates.last()?;
     // Sources of a lower layer are overridden, not contradicted.
     let layer = std::mem::discriminant(&last.place);
     let rivals = candidates
@@ -63,7 +145,7 @@ pub(super) fn choose(
                 Problem::new(
                     &other.place,
                     other.key,
-                    format!("{} names the client secret already", first.key),
+                    format!("{} names the {} already", first.key, slot.noun),
                 )
                 .hint("keep exactly one of them"),
             );
@@ -73,16 +155,16 @@ pub(super) fn choose(
     let Value::Text(text) = &last.value else {
         return None;
     };
-    let found = if last.key == &keys::DQE_CLIENT_SECRET {
+    let found = if slot.value == Some(last.key) {
         from_variable(
             last,
             &last.place.to_string().replace("environment ", ""),
             text,
         )
-    } else if last.key == &keys::DQE_CLIENT_SECRET_ENV {
+    } else if last.key == slot.variable {
         from_named_variable(last, text, variables)
-    } else if last.key == &keys::DQE_CLIENT_SECRET_CREDENTIAL {
-        from_credential(last, text, variables)
+    } else if last.key == slot.credential {
+        from_credential(slot, last, text, variables)
     } else {
         Ok(SecretSource::File(beside(&last.place, text)))
     };
@@ -159,6 +241,7 @@ fn is_variable_name(name: &str) -> bool {
 }
 
 fn from_credential(
+    slot: &Slot,
     entry: &Entry,
     name: &str,
     variables: &[(String, String)],
@@ -169,7 +252,10 @@ fn from_credential(
             entry.key,
             "a credential has a name, not a path",
         )
-        .hint("write the name given in LoadCredential= of the unit; for a path there is client_secret_file"));
+        .hint(format!(
+            "write the name given in LoadCredential= of the unit; for a path there is {}",
+            slot.file.name
+        )));
     }
     match environment::variable(variables, "CREDENTIALS_DIRECTORY") {
         Some(folder) if !folder.is_empty() => {
@@ -180,9 +266,10 @@ fn from_credential(
             entry.key,
             "the environment variable CREDENTIALS_DIRECTORY is not set",
         )
-        .hint(
-            "systemd sets it for a unit that has LoadCredential=; elsewhere use client_secret_file",
-        )),
+        .hint(format!(
+            "systemd sets it for a unit that has LoadCredential=; elsewhere use {}",
+            slot.file.name
+        ))),
     }
 }
 

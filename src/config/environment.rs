@@ -57,11 +57,11 @@ pub(super) fn read(
     }
 }
 
-/// Reports variables that look like ours and are not. `spared` is a name the
+/// Reports variables that look like ours and are not. `spared` are names the
 /// settings themselves mention (`client_secret_env`).
 pub(super) fn report_unknown(
     variables: &[(String, String)],
-    spared: Option<&str>,
+    spared: &[&str],
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) {
@@ -73,7 +73,7 @@ pub(super) fn report_unknown(
             .chain([CONFIG])
     };
     for (name, value) in variables {
-        if Some(name.as_str()) == spared || known().any(|other| other == name) {
+        if spared.contains(&name.as_str()) || known().any(|other| other == name) {
             continue;
         }
         let place = Place::Environment(name.clone());
@@ -83,6 +83,8 @@ pub(super) fn report_unknown(
             }
             let hint = if rest == "DQE_CLIENT_SECRET" {
                 "the variable that holds the secret is DQE_CLIENT_SECRET".to_owned()
+            } else if rest.starts_with("ROUTE_") {
+                "routes are written in the settings file only".to_owned()
             } else {
                 let names = long
                     .iter()

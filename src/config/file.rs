@@ -240,7 +240,9 @@ impl Walk<'_> {
             .or_else(|| synonym(section, name))
             .and_then(|near| keys::keys_of(section).find(|key| key.name == near));
         let elsewhere = keys::KEYS.iter().find(|key| key.name == name);
+        let is_slip = |key: &&Key| strsim::damerau_levenshtein(key.name, name) == 1;
         let hint = match (meant, elsewhere) {
+            (Some(key), Some(_)) if is_slip(&key) => format!("did you mean \"{key}\"?"),
             (_, Some(key)) => format!("it belongs below [{}]", key.section),
             (Some(key), None) => format!("did you mean \"{key}\"?"),
             (None, None) => {

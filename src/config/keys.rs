@@ -96,6 +96,12 @@ pub(super) const DQE_CLIENT_SECRET_FILE: Key = Key::new("dqe", "client_secret_fi
 pub(super) const DQE_CLIENT_SECRET_ENV: Key = Key::new("dqe", "client_secret_env", Kind::Text);
 pub(super) const DQE_CLIENT_SECRET_CREDENTIAL: Key =
     Key::new("dqe", "client_secret_credential", Kind::Text);
+pub(super) const DQE_CLIENT_SECRET_NEXT_FILE: Key =
+    Key::new("dqe", "client_secret_next_file", Kind::Text);
+pub(super) const DQE_CLIENT_SECRET_NEXT_ENV: Key =
+    Key::new("dqe", "client_secret_next_env", Kind::Text);
+pub(super) const DQE_CLIENT_SECRET_NEXT_CREDENTIAL: Key =
+    Key::new("dqe", "client_secret_next_credential", Kind::Text);
 pub(super) const DQE_SCOPES: Key = Key::new("dqe", "scopes", Kind::AutoOrList).default(r#""auto""#);
 pub(super) const DQE_ENABLE: Key = Key::new("dqe", "enable", Kind::List).default("[]");
 
@@ -115,6 +121,21 @@ pub(super) const UPSTREAM_CA_FILES: Key =
     Key::new("upstream", "ca_files", Kind::List).default("[]");
 
 pub(super) const TOKEN_WAIT: Key = Key::new("token", "wait", PAUSE).default(r#""700ms""#);
+pub(super) const TOKEN_SERVER: Key = Key::new("token", "server", Kind::Text);
+pub(super) const TOKEN_PATH: Key =
+    Key::new("token", "path", Kind::Text).default(r#""/oauth/access_token/""#);
+pub(super) const TOKEN_METHOD: Key =
+    Key::new("token", "method", Kind::Word(&["post", "get"])).default(r#""post""#);
+pub(super) const TOKEN_SCOPE_PARAMETER: Key = Key::new(
+    "token",
+    "scope_parameter",
+    Kind::Word(&["scope", "grant_type"]),
+)
+.default(r#""scope""#);
+pub(super) const TOKEN_EXTRA_PARAMETERS: Key =
+    Key::new("token", "extra_parameters", Kind::List).default("[]");
+pub(super) const TOKEN_REPLY: Key =
+    Key::new("token", "reply", Kind::Word(&["lenient", "strict"])).default(r#""lenient""#);
 
 pub(super) const DRAIN_DELAY: Key = Key::new("drain", "delay", PAUSE).default(r#""2s""#);
 pub(super) const DRAIN_TIMEOUT: Key = Key::new("drain", "timeout", PAUSE).default(r#""20s""#);
@@ -130,7 +151,7 @@ pub(super) const LOG_FORMAT: Key =
 pub(super) const LOG_ACCESS: Key = Key::new("log", "access", Kind::Switch).default("true");
 
 /// Keys that are set once: in the file, the environment or by a flag.
-pub(super) const KEYS: [&Key; 28] = [
+pub(super) const KEYS: [&Key; 37] = [
     &LISTENER_ADDRESS,
     &LISTENER_ALLOW,
     &LISTENER_HOSTS,
@@ -144,6 +165,9 @@ pub(super) const KEYS: [&Key; 28] = [
     &DQE_CLIENT_SECRET_FILE,
     &DQE_CLIENT_SECRET_ENV,
     &DQE_CLIENT_SECRET_CREDENTIAL,
+    &DQE_CLIENT_SECRET_NEXT_FILE,
+    &DQE_CLIENT_SECRET_NEXT_ENV,
+    &DQE_CLIENT_SECRET_NEXT_CREDENTIAL,
     &DQE_SCOPES,
     &DQE_ENABLE,
     &UPSTREAM_CONNECT_TIMEOUT,
@@ -154,6 +178,12 @@ pub(super) const KEYS: [&Key; 28] = [
     &UPSTREAM_MAX_IDLE,
     &UPSTREAM_CA_FILES,
     &TOKEN_WAIT,
+    &TOKEN_SERVER,
+    &TOKEN_PATH,
+    &TOKEN_METHOD,
+    &TOKEN_SCOPE_PARAMETER,
+    &TOKEN_EXTRA_PARAMETERS,
+    &TOKEN_REPLY,
     &DRAIN_DELAY,
     &DRAIN_TIMEOUT,
     &LOG_LEVEL,

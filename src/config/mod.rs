@@ -5,7 +5,7 @@
 //! - `keys` — the one table of keys
 //! - `source`, `file`, `environment` — the layers, read by that table
 //! - `value`, `duration`, `names` — what a value looks like
-//! - `resolve`, `listeners`, `routes`, `credential` — from values to settings
+//! - `resolve`, `listeners`, `routes`, `token_endpoint`, `credential` — from values to settings
 //! - `problem`, `summary` — what people are shown
 //!
 //! No file is read unless one is named, by a flag or by `DQE_PROXY_CONFIG`.
@@ -24,6 +24,7 @@ mod source;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod token_endpoint;
 mod value;
 
 use std::fmt;
@@ -109,13 +110,12 @@ pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
         .and_then(|(path, named_by)| file::read(path, named_by, &mut entries, &mut problems));
     environment::read(variables, &mut entries, &mut problems);
     read_flags(&inputs.flags, &mut entries, &mut problems);
-    let spared = entries.text(&keys::DQE_CLIENT_SECRET_ENV);
-    environment::report_unknown(
-        variables,
-        spared.map(|(name, _)| name),
-        &mut problems,
-        &mut warnings,
-    );
+    let spared: Vec<&str> = [credential::FIRST, credential::NEXT]
+        .iter()
+        .filter_map(|slot| entries.text(slot.variable))
+        .map(|(name, _)| name)
+        .collect();
+    environment::report_unknown(variables, &spared, &mut problems, &mut warnings);
     if named.is_some() && document.is_none() {
         return Err(Problems::new(problems, warnings));
     }
@@ -142,7 +142,12 @@ pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
         token: parts.token,
         log: parts.log,
         warnings: problem::in_order(warnings),
-        summary: Summary::new(&entries, document.as_ref(), &parts.secret),
+        summary: Summary::new(
+            &entries,
+            document.as_ref(),
+            &parts.secret,
+            parts.next_secret.as_ref(),
+        ),
     })
 }
 

@@ -11,7 +11,7 @@ use super::keys::{self, Key};
 use super::problem::{Place, Problem};
 use super::value::Entries;
 use super::{names, routes};
-use crate::dqe::Scope;
+use crate::dqe::{Scope, TokenPath};
 use crate::proxy::route::Rule;
 use crate::{admin, egress, proxy, server, telemetry, token, upstream};
 
@@ -25,6 +25,7 @@ pub(super) struct Parts {
     pub(super) token: token::Settings,
     pub(super) log: telemetry::Settings,
     pub(super) secret: Chosen,
+    pub(super) next_secret: Option<Chosen>,
 }
 
 /// Entries, and all that was found wrong on the way.
@@ -43,10 +44,14 @@ impl Resolver<'_> {
         let admin = self.admin(address);
         let listener = self.listener(address);
         let server = self.server();
+        let endpoint = self.token_endpoint();
+        let token_path = endpoint.as_ref().map(|endpoint| endpoint.path.clone());
+        let token_path = token_path.unwrap_or_default();
         let enabled = routes::enabled(self.entries, self.problems);
         let mut rules = routes::of_catalogue(&enabled);
         if let Some(document) = self.document {
-            rules.extend(routes::of_document(document, &enabled, self.problems));
+            let found = routes::of_document(document, &enabled, &token_path, self.problems);
+            rules.extend(found);
         }
         let scopes = self.scopes(&rules);
         let licence = self.licence();
@@ -59,15 +64,24 @@ impl Resolver<'_> {
             self.problems,
             self.warnings,
         );
-        let proxy = self.proxy(rules);
+        let next_secret = credential::choose_next(
+            self.entries,
+            self.variables,
+            secret.as_ref(),
+            self.problems,
+            self.warnings,
+        );
+        let proxy = self.proxy(rules, token_path);
         let log = self.log();
 
-        let (server, secret) = (server?, secret?);
+        let (server, endpoint, secret) = (server?, endpoint?, secret?);
         let token = token::Settings {
-            url: format!("{}/oauth/access_token/", server.origin()),
+            url: endpoint.url(&server),
+            request: endpoint.request,
+            reading: endpoint.reading,
             client_id: licence?,
             client_secret: secret.source.clone(),
-            next_client_secret: None,
+            next_client_secret: next_secret.as_ref().map(|next| next.source.clone()),
             scopes: scopes?,
             connect_timeout: self.duration(&keys::UPSTREAM_CONNECT_TIMEOUT),
         };
@@ -85,6 +99,7 @@ impl Resolver<'_> {
             token,
             log: log?,
             secret,
+            next_secret,
         })
     }
 
@@ -98,7 +113,7 @@ impl Resolver<'_> {
             .map_or(Place::Default, |document| document.place_of(section))
     }
 
-    fn proxy(&mut self, routes: Vec<Rule>) -> proxy::Settings {
+    fn proxy(&mut self, routes: Vec<Rule>, token_path: TokenPath) -> proxy::Settings {
         let hosts = self.names(&keys::LISTENER_HOSTS, names::host);
         let origins = self.names(&keys::LISTENER_ORIGINS, names::origin);
         proxy::Settings {
@@ -109,6 +124,7 @@ impl Resolver<'_> {
             total_timeout: self.duration(&keys::UPSTREAM_TOTAL_TIMEOUT),
             token_wait: self.duration(&keys::TOKEN_WAIT),
             routes,
+            token_path,
         }
     }
 

@@ -4,7 +4,7 @@ use super::file::{Document, Route};
 use super::keys;
 use super::problem::{Place, Problem};
 use super::value::Entries;
-use crate::dqe::{Scope, catalogue};
+use crate::dqe::{Scope, TokenPath, catalogue};
 use crate::proxy::route::{Pattern, Rule};
 
 /// Paths DQE documents whose calls the proxy cannot carry yet.
@@ -71,12 +71,13 @@ pub(super) fn enabled(entries: &Entries, problems: &mut Vec<Problem>) -> Vec<&'s
 pub(super) fn of_document(
     document: &Document,
     enabled: &[&'static str],
+    token_path: &TokenPath,
     problems: &mut Vec<Problem>,
 ) -> Vec<Rule> {
     let mut rules = Vec::new();
     let mut seen: Vec<(Pattern, &Place)> = Vec::new();
     for route in &document.routes {
-        let pattern = pattern_of(route, problems);
+        let pattern = pattern_of(route, token_path, problems);
         let scope = scope_of(route, problems);
         let Some((pattern, place)) = pattern else {
             continue;
@@ -151,13 +152,17 @@ pub(super) fn scope(
     None
 }
 
-fn pattern_of<'a>(route: &'a Route, problems: &mut Vec<Problem>) -> Option<(Pattern, &'a Place)> {
+fn pattern_of<'a>(
+    route: &'a Route,
+    token_path: &TokenPath,
+    problems: &mut Vec<Problem>,
+) -> Option<(Pattern, &'a Place)> {
     let key = &keys::ROUTE_PATH;
     let Some((text, place)) = route.entries.text(key) else {
         missing(route, key, "path = \"/v1/email/lookup\"", problems);
         return None;
     };
-    match parse_pattern(text) {
+    match parse_pattern(text, token_path) {
         Ok(pattern) => Some((pattern, place)),
         Err((message, hint)) => {
             problems.push(Problem::new(place, key, message).hint(hint));
@@ -177,8 +182,11 @@ fn missing(route: &Route, key: &keys::Key, example: &str, problems: &mut Vec<Pro
 
 const HOW: &str = "a path is written \"/v1/email/lookup\", or \"/x/*\" for everything below";
 
-fn parse_pattern(text: &str) -> Result<Pattern, (&'static str, &'static str)> {
-    if catalogue::is_token_endpoint(&plain(text)) {
+fn parse_pattern(
+    text: &str,
+    token_path: &TokenPath,
+) -> Result<Pattern, (&'static str, &'static str)> {
+    if token_path.is_reached_by(&plain(text)) {
         return Err((
             "the token endpoint is never forwarded to",
             "the proxy obtains the tokens itself: leave this route out",

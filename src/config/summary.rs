@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-use super::credential::Chosen;
+use super::credential::{Chosen, FIRST, NEXT, Slot};
 use super::file::Document;
 use super::keys::{self, Key};
 use super::problem::Place;
-use super::value::{self, Entries};
+use super::value::{self, Entries, Item, Value};
 
 const MASK: &str = "\"…\"";
 
@@ -29,19 +29,25 @@ pub struct Setting {
 pub struct Summary(Vec<Setting>);
 
 impl Summary {
-    pub(super) fn new(entries: &Entries, document: Option<&Document>, secret: &Chosen) -> Self {
+    pub(super) fn new(
+        entries: &Entries,
+        document: Option<&Document>,
+        secret: &Chosen,
+        next_secret: Option<&Chosen>,
+    ) -> Self {
         let mut settings = Vec::new();
         for key in keys::KEYS {
-            if key == &keys::DQE_CLIENT_SECRET_FILE {
-                settings.push(Setting {
-                    section: secret.key.section,
-                    name: secret.key.name,
-                    value: masked_secret(secret),
-                    origin: origin(&secret.place),
-                });
-            }
-            if !is_secret_source(key) {
-                settings.extend(setting(key, entries));
+            match slot_of(key) {
+                Some(slot) if slot.file == key => {
+                    let chosen = if slot.has(secret.key) {
+                        Some(secret)
+                    } else {
+                        next_secret
+                    };
+                    settings.extend(chosen.map(of_secret));
+                }
+                Some(_) => {}
+                None => settings.extend(setting(key, entries)),
             }
         }
         let routes = document.map_or(&[][..], |document| &document.routes);
@@ -60,10 +66,18 @@ impl Summary {
     }
 }
 
-fn is_secret_source(key: &Key) -> bool {
-    key == &keys::DQE_CLIENT_SECRET_FILE
-        || key == &keys::DQE_CLIENT_SECRET_ENV
-        || key == &keys::DQE_CLIENT_SECRET_CREDENTIAL
+/// The secret that `key` names a source of.
+fn slot_of(key: &Key) -> Option<Slot> {
+    [FIRST, NEXT].into_iter().find(|slot| slot.has(key))
+}
+
+fn of_secret(secret: &Chosen) -> Setting {
+    Setting {
+        section: secret.key.section,
+        name: secret.key.name,
+        value: masked_secret(secret),
+        origin: origin(&secret.place),
+    }
 }
 
 fn masked_secret(secret: &Chosen) -> String {
@@ -80,11 +94,26 @@ fn setting(key: &Key, entries: &Entries) -> Option<Setting> {
         name: key.name,
         value: if key.is_credential {
             MASK.to_owned()
+        } else if key == &keys::TOKEN_EXTRA_PARAMETERS {
+            masked_parameters(&entry.value)
         } else {
             entry.value.written()
         },
         origin: origin(&entry.place),
     })
+}
+
+/// The names, without the values: any of them may be a key of some gateway.
+fn masked_parameters(value: &Value) -> String {
+    let Value::List(items) = value else {
+        return MASK.to_owned();
+    };
+    let masked = |item: &Item| match item.text.split_once('=') {
+        Some((name, _)) => value::quoted(&format!("{name}=…")),
+        None => MASK.to_owned(),
+    };
+    let items: Vec<_> = items.iter().map(masked).collect();
+    format!("[{}]", items.join(", "))
 }
 
 fn origin(place: &Place) -> String {

@@ -1,14 +1,12 @@
-//! The dialect of DQE's token endpoint: what is sent, and what a reply means.
-//! Pure: bytes and times in, meaning out. It is close to RFC 6749 §4.4 but not
-//! the same: no `grant_type`, `expires_in` is a string, errors are words.
+//! The dialect of DQE's token endpoint: what a reply means. What is asked is
+//! `token_request`. Pure: bytes and times in, meaning out. It is close to
+//! RFC 6749 §4.4 but not the same: `expires_in` is a string, errors are words.
 
 use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
-
-use super::Scope;
 
 /// Life of a token whose reply does not say it, or says it unreadably.
 pub const ASSUMED_LIFE: Duration = Duration::from_secs(240);
@@ -22,19 +20,16 @@ const MAX_TOKEN_BYTES: usize = 4096;
 /// How much of an error body is searched for the documented words.
 const SEARCHED_BYTES: usize = 4096;
 
-/// The fields of the form that asks for a token (POST,
-/// `application/x-www-form-urlencoded`). The only place the secret goes.
-#[must_use]
-pub fn token_request<'a>(
-    client_id: &'a str,
-    client_secret: &'a str,
-    scope: Scope,
-) -> [(&'static str, &'a str); 3] {
-    [
-        ("client_id", client_id),
-        ("client_secret", client_secret),
-        ("scope", scope.as_str()),
-    ]
+/// How closely a success has to look like the documented one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// What is missing or odd is made up for where that is safe: no
+    /// `token_type` is Bearer, no readable `expires_in` is [`ASSUMED_LIFE`].
+    #[default]
+    Lenient,
+    /// `token_type` has to say Bearer (in any letter case, RFC 6749 §5.1) and
+    /// `expires_in` has to be a number, as text or not.
+    Strict,
 }
 
 /// What the token endpoint granted.
@@ -68,8 +63,10 @@ pub enum Fault {
     NoAccessToken,
     /// An `access_token` that cannot stand in a header, or is absurdly long.
     IllegalAccessToken,
-    /// A `token_type` other than Bearer.
+    /// A `token_type` other than Bearer; when read strictly, none as well.
     NotBearer,
+    /// An `expires_in` that is missing or unreadable; only when read strictly.
+    UnreadableLife,
     /// An `expires_in` of zero or less.
     NoLife,
     /// A success with an `error` member that is none of the documented words.
@@ -106,32 +103,60 @@ pub enum Reply {
         retry_after: Option<Duration>,
     },
     /// Trying again soon is of no use.
-    Permanent(Refusal),
+    Permanent {
+        /// What is refused.
+        refusal: Refusal,
+        /// The documented word it was recognised by, in lower case; `None`
+        /// when the status alone says it.
+        word: Option<&'static str>,
+    },
 }
 
 /// Reads a reply: its status, its `Retry-After` field and its body, received
 /// at `wall`.
 #[must_use]
-pub fn read_reply(status: u16, retry_after: Option<&[u8]>, body: &[u8], wall: SystemTime) -> Reply {
+pub fn read_reply(
+    status: u16,
+    retry_after: Option<&[u8]>,
+    body: &[u8],
+    wall: SystemTime,
+    reading: Reading,
+) -> Reply {
     let transient = |fault| Reply::Transient {
         fault,
         retry_after: retry_after.and_then(|value| read_retry_after(value, wall)),
     };
+    let refused = |by_status| match documented_word(body) {
+        Some((word, refusal)) => Reply::Permanent {
+            refusal,
+            word: Some(word),
+        },
+        None => Reply::Permanent {
+            refusal: by_status,
+            word: None,
+        },
+    };
     match status {
-        200..=299 => match read_success(body) {
+        200..=299 => match read_success(body, reading) {
             Ok(grant) => Reply::Granted(grant),
             // A documented word is as clear in a 200 as in a 400, and must not be hammered.
             Err(Fault::ErrorMember) => match documented_word(body) {
-                Some(refusal) => Reply::Permanent(refusal),
+                Some((word, refusal)) => Reply::Permanent {
+                    refusal,
+                    word: Some(word),
+                },
                 None => transient(Fault::ErrorMember),
             },
             Err(fault) => transient(fault),
         },
-        300..=399 => Reply::Permanent(Refusal::Redirect),
+        300..=399 => Reply::Permanent {
+            refusal: Refusal::Redirect,
+            word: None,
+        },
         408 | 425 => transient(Fault::Unavailable),
         429 => transient(Fault::Throttled),
-        401 => Reply::Permanent(documented_word(body).unwrap_or(Refusal::InvalidClient)),
-        400..=499 => Reply::Permanent(documented_word(body).unwrap_or(Refusal::ClientError)),
+        401 => refused(Refusal::InvalidClient),
+        400..=499 => refused(Refusal::ClientError),
         500 => transient(Fault::InternalError),
         _ => transient(Fault::Unavailable),
     }
@@ -146,7 +171,7 @@ struct SuccessReply {
     error: Option<Value>,
 }
 
-fn read_success(body: &[u8]) -> Result<Grant, Fault> {
+fn read_success(body: &[u8], reading: Reading) -> Result<Grant, Fault> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let body = body.trim_ascii();
     match body.first() {
@@ -166,10 +191,13 @@ fn read_success(body: &[u8]) -> Result<Grant, Fault> {
     if !is_legal_token(&access_token) {
         return Err(Fault::IllegalAccessToken);
     }
-    if !is_bearer(reply.token_type.as_ref()) {
+    if !is_bearer(reply.token_type.as_ref(), reading) {
         return Err(Fault::NotBearer);
     }
     let (life, life_was_assumed) = read_life(reply.expires_in.as_ref())?;
+    if life_was_assumed && reading == Reading::Strict {
+        return Err(Fault::UnreadableLife);
+    }
     Ok(Grant {
         access_token,
         life,
@@ -193,12 +221,14 @@ fn is_legal_token(token: &SecretString) -> bool {
     token.len() <= MAX_TOKEN_BYTES && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn is_bearer(token_type: Option<&Value>) -> bool {
+fn is_bearer(token_type: Option<&Value>, reading: Reading) -> bool {
+    let is_lenient = reading == Reading::Lenient;
     match token_type {
-        None | Some(Value::Null) => true,
-        Some(Value::String(text)) => {
+        None | Some(Value::Null) => is_lenient,
+        Some(Value::String(text)) if is_lenient => {
             text.trim().is_empty() || text.trim().eq_ignore_ascii_case("bearer")
         }
+        Some(Value::String(text)) => text.eq_ignore_ascii_case("bearer"),
         Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => false,
     }
 }
@@ -223,7 +253,7 @@ fn read_life(expires_in: Option<&Value>) -> Result<(Duration, bool), Fault> {
 
 /// The documented words for an error, in plain text or JSON, in any letter
 /// case, with spaces, underscores or hyphens.
-fn documented_word(body: &[u8]) -> Option<Refusal> {
+fn documented_word(body: &[u8]) -> Option<(&'static str, Refusal)> {
     let searched = &body[..body.len().min(SEARCHED_BYTES)];
     let text: String = String::from_utf8_lossy(searched)
         .chars()
@@ -243,10 +273,7 @@ fn documented_word(body: &[u8]) -> Option<Refusal> {
         ("invalid grant", Refusal::InvalidClient),
         ("invalid request", Refusal::InvalidRequest),
     ];
-    WORDS
-        .into_iter()
-        .find(|(word, _)| text.contains(word))
-        .map(|(_, refusal)| refusal)
+    WORDS.into_iter().find(|(word, _)| text.contains(word))
 }
 
 /// `Retry-After`: seconds, or one of the three HTTP-dates (RFC 9110 §5.6.7)
@@ -285,7 +312,11 @@ mod tests {
     use super::*;
 
     fn meaning(status: u16, body: &[u8]) -> String {
-        match read_reply(status, None, body, SystemTime::UNIX_EPOCH) {
+        meaning_when(Reading::Lenient, status, body)
+    }
+
+    fn meaning_when(reading: Reading, status: u16, body: &[u8]) -> String {
+        match read_reply(status, None, body, SystemTime::UNIX_EPOCH, reading) {
             Reply::Granted(grant) => format!(
                 "{} {}{}",
                 grant.access_token.expose_secret(),
@@ -293,20 +324,8 @@ mod tests {
                 if grant.life_was_assumed { "?" } else { "" }
             ),
             Reply::Transient { fault, .. } => format!("{fault:?}"),
-            Reply::Permanent(refusal) => format!("! {refusal:?}"),
+            Reply::Permanent { refusal, .. } => format!("! {refusal:?}"),
         }
-    }
-
-    #[test]
-    fn the_request_is_the_documented_form_and_no_more() {
-        assert_eq!(
-            token_request("LICENCE", "secret", Scope::Email),
-            [
-                ("client_id", "LICENCE"),
-                ("client_secret", "secret"),
-                ("scope", "client_email")
-            ]
-        );
     }
 
     #[test]
@@ -377,6 +396,118 @@ mod tests {
             (r#"{"access_token":"t","error":null,"expires_in":9}"#, "t 9"),
         ] {
             assert_eq!(meaning(200, body.as_bytes()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_strict_reader_takes_the_documented_success_only_and_says_what_is_wrong() {
+        for (body, expected) in [
+            (
+                r#"{"access_token":"TK94","token_type":"Bearer","expires_in":"300","refresh_token":"*TK9"}"#,
+                "TK94 300",
+            ),
+            (
+                r#"{"access_token":"t","token_type":"bearer","expires_in":300}"#,
+                "t 300",
+            ),
+            (r#"{"access_token":"t","expires_in":"300"}"#, "NotBearer"),
+            (
+                r#"{"access_token":"t","token_type":null,"expires_in":"300"}"#,
+                "NotBearer",
+            ),
+            (
+                r#"{"access_token":"t","token_type":"","expires_in":"300"}"#,
+                "NotBearer",
+            ),
+            (
+                r#"{"access_token":"t","token_type":" Bearer","expires_in":"300"}"#,
+                "NotBearer",
+            ),
+            (
+                r#"{"access_token":"t","token_type":"mac","expires_in":"300"}"#,
+                "NotBearer",
+            ),
+            (
+                r#"{"access_token":"t","token_type":"Bearer"}"#,
+                "UnreadableLife",
+            ),
+            (
+                r#"{"access_token":"t","token_type":"Bearer","expires_in":null}"#,
+                "UnreadableLife",
+            ),
+            (
+                r#"{"access_token":"t","token_type":"Bearer","expires_in":"soon"}"#,
+                "UnreadableLife",
+            ),
+            (
+                r#"{"access_token":"t","token_type":"Bearer","expires_in":"0"}"#,
+                "NoLife",
+            ),
+            (
+                r#"{"access_token":"","token_type":"Bearer","expires_in":"300"}"#,
+                "NoAccessToken",
+            ),
+            (
+                r#"{"access_token":7,"token_type":"Bearer","expires_in":"300"}"#,
+                "NoAccessToken",
+            ),
+            (
+                r#"{"token_type":"Bearer","expires_in":"300"}"#,
+                "NoAccessToken",
+            ),
+            ("<html>", "Html"),
+            ("", "Empty"),
+            ("TK94", "Unparsable"),
+        ] {
+            assert_eq!(
+                meaning_when(Reading::Strict, 200, body.as_bytes()),
+                expected,
+                "{body}"
+            );
+        }
+        // Of failures both readers say the same.
+        assert_eq!(
+            meaning_when(Reading::Strict, 400, b"Invalid Client"),
+            "! InvalidClient"
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_the_word_it_was_recognised_by() {
+        for (status, body, expected) in [
+            (400, "Error (Invalid Request)", Some("invalid request")),
+            (400, "Error (Invalid Client)", Some("invalid client")),
+            (
+                400,
+                "Error (Unauthorized Client)",
+                Some("unauthorized client"),
+            ),
+            (
+                400,
+                "Error (Unsupported Grant Type)",
+                Some("unsupported grant type"),
+            ),
+            (
+                400,
+                r#"{"error":"INVALID_CLIENT","secret":"hunter2"}"#,
+                Some("invalid client"),
+            ),
+            (200, r#"{"error":"invalid_scope"}"#, Some("invalid scope")),
+            (401, "", None),
+            (403, "hunter2", None),
+            (302, "Invalid Client", None),
+        ] {
+            let reply = read_reply(
+                status,
+                None,
+                body.as_bytes(),
+                SystemTime::UNIX_EPOCH,
+                Reading::Lenient,
+            );
+            let Reply::Permanent { word, .. } = reply else {
+                panic!("{status} {body}: {reply:?}");
+            };
+            assert_eq!(word, expected, "{status} {body}");
         }
     }
 
@@ -466,6 +597,7 @@ mod tests {
             None,
             br#"{"access_token":"hunter2"}"#,
             SystemTime::UNIX_EPOCH,
+            Reading::Lenient,
         );
         assert!(!format!("{reply:?}").contains("hunter2"));
     }
@@ -489,7 +621,9 @@ mod tests {
             body in proptest::collection::vec(any::<u8>(), 0..300),
             retry_after in proptest::collection::vec(any::<u8>(), 0..40),
         ) {
-            let _ = read_reply(status, Some(&retry_after), &body, SystemTime::now());
+            for reading in [Reading::Lenient, Reading::Strict] {
+                let _ = read_reply(status, Some(&retry_after), &body, SystemTime::now(), reading);
+            }
         }
 
         #[test]
@@ -502,7 +636,7 @@ mod tests {
                 r#"{{"access_token":{token},"token_type":{kind},"expires_in":{life}}}"#
             );
             if let Reply::Granted(grant) =
-                read_reply(200, None, body.as_bytes(), SystemTime::now())
+                read_reply(200, None, body.as_bytes(), SystemTime::now(), Reading::Lenient)
             {
                 prop_assert!(grant.life >= SHORTEST_LIFE && grant.life <= LONGEST_LIFE);
                 prop_assert!(http::HeaderValue::from_str(

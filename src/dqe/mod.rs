@@ -5,5 +5,9 @@ pub mod catalogue;
 pub mod dialect;
 pub mod licence;
 mod scope;
+mod token_path;
+mod token_request;
 
 pub use scope::Scope;
+pub use token_path::{InvalidTokenPath, TokenPath};
+pub use token_request::{Method, ScopeParameter, TokenRequest};

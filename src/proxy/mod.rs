@@ -27,6 +27,7 @@ pub use response::Answer;
 pub use upload::OutgoingBody;
 
 use crate::caller::Caller;
+use crate::dqe::TokenPath;
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::telemetry::WorkerLog;
 use crate::upstream::Client;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub token_wait: Duration,
     /// Routes in order of rising precedence: the catalogue first, `[[route]]` after it.
     pub routes: Vec<route::Rule>,
+    /// Where tokens are asked for: closed to callers on every server.
+    pub token_path: TokenPath,
 }
 
 /// Label of requests that matched no route; the first of the route names.

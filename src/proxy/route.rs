@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
-use crate::dqe::{Scope, catalogue};
+use crate::dqe::{Scope, TokenPath, catalogue};
 use crate::token::Cell;
 
 /// One line of the route table, before it is bound to a token cell.
@@ -86,6 +86,7 @@ pub struct RouteTable {
     exact: HashMap<Box<str>, usize>,
     /// Lower-case prefix that begins and ends with a slash → index; longest first.
     below: Vec<(Box<str>, usize)>,
+    token_path: TokenPath,
 }
 
 /// Why no route is taken.
@@ -98,13 +99,19 @@ pub enum NoRoute {
 }
 
 impl RouteTable {
-    /// Binds the rules [`in_force`] to cells.
+    /// Binds the rules [`in_force`] to cells. No rule leads to `token_path`,
+    /// nor to a token endpoint of DQE's own.
     #[must_use]
-    pub fn new(rules: &[Rule], cell: impl Fn(Scope) -> Option<Arc<Cell>>) -> Self {
+    pub fn new(
+        rules: &[Rule],
+        token_path: TokenPath,
+        cell: impl Fn(Scope) -> Option<Arc<Cell>>,
+    ) -> Self {
         let mut table = Self {
             routes: Vec::new(),
             exact: HashMap::new(),
             below: Vec::new(),
+            token_path,
         };
         for rule in in_force(rules) {
             let index = table.routes.len();
@@ -120,7 +127,9 @@ impl RouteTable {
                 own: cell(rule.scope),
                 general,
             });
-            match rule.pattern {
+            match &rule.pattern {
+                // Looked at once here, so that `find` need not for a whole path.
+                Pattern::Exact(path) if table.token_path.is_reached_by(path) => {}
                 Pattern::Exact(_) => {
                     table.exact.insert(rule.key(), index);
                 }
@@ -162,7 +171,7 @@ impl RouteTable {
         if is_ambiguous(path) {
             return Err(NoRoute::Ambiguous);
         }
-        if is_token_endpoint(path) {
+        if self.leads_to_token_endpoint(path) {
             return Err(NoRoute::Unknown);
         }
         let found = self.below.iter().find(|(prefix, _)| {
@@ -170,6 +179,20 @@ impl RouteTable {
                 .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         });
         found.map(|(_, index)| *index).ok_or(NoRoute::Unknown)
+    }
+
+    fn leads_to_token_endpoint(&self, path: &str) -> bool {
+        let mut decoded = path.to_owned();
+        // A server that decodes twice would see through a double encoding.
+        for _ in 0..3 {
+            if self.token_path.is_reached_by(&decoded) {
+                return true;
+            }
+            decoded = percent_decode_str(&decoded)
+                .decode_utf8_lossy()
+                .into_owned();
+        }
+        self.token_path.is_reached_by(&decoded)
     }
 }
 
@@ -229,25 +252,15 @@ fn is_ambiguous(path: &str) -> bool {
         || path.as_bytes().windows(3).any(encoded)
 }
 
-fn is_token_endpoint(path: &str) -> bool {
-    let mut decoded = path.to_owned();
-    // A server that decodes twice would see through a double encoding.
-    for _ in 0..3 {
-        if catalogue::is_token_endpoint(&decoded) {
-            return true;
-        }
-        decoded = percent_decode_str(&decoded)
-            .decode_utf8_lossy()
-            .into_owned();
-    }
-    catalogue::is_token_endpoint(&decoded)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn table(extra: &[(&str, Scope)]) -> RouteTable {
+        table_beside(TokenPath::default(), extra)
+    }
+
+    fn table_beside(token_path: TokenPath, extra: &[(&str, Scope)]) -> RouteTable {
         let known = catalogue::CATALOGUE.iter().map(|entry| Rule {
             pattern: Pattern::Exact(format!("/{}/", entry.path)),
             scope: entry.scope,
@@ -261,7 +274,8 @@ mod tests {
             scope: *scope,
             side_effects: false,
         });
-        RouteTable::new(&known.chain(extra).collect::<Vec<_>>(), |_| None)
+        let rules: Vec<Rule> = known.chain(extra).collect();
+        RouteTable::new(&rules, token_path, |_| None)
     }
 
     fn scope(table: &RouteTable, path: &str) -> Result<Scope, NoRoute> {
@@ -382,6 +396,34 @@ mod tests {
             "/%00/oauth/access_token/",
         ] {
             assert!(table.find(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn no_spelling_reaches_a_token_endpoint_that_the_settings_name() {
+        let path = TokenPath::parse("/x/Auth/token/").unwrap();
+        let routes = [("/x/*", Scope::General), ("/x/auth/token", Scope::Email)];
+        let table = table_beside(path, &routes);
+        for (path, expected) in [
+            ("/x/auth/tokens", Ok(Scope::General)),
+            ("/x/auth/", Ok(Scope::General)),
+            ("/TEL/", Ok(Scope::Phone)),
+            ("/x/auth/token/", Err(NoRoute::Unknown)),
+            ("/x/auth/token", Err(NoRoute::Unknown)),
+            ("/X/AUTH/TOKEN/", Err(NoRoute::Unknown)),
+            ("/x/auth/token/more", Err(NoRoute::Unknown)),
+            ("/x/%61uth/token/", Err(NoRoute::Unknown)),
+            ("/x/%2561uth/token/", Err(NoRoute::Unknown)),
+            ("/x/auth/tok%65n", Err(NoRoute::Unknown)),
+            ("/x/./auth/token/", Err(NoRoute::Ambiguous)),
+            ("/x//auth/token/", Err(NoRoute::Ambiguous)),
+            ("/x/auth%2ftoken/", Err(NoRoute::Ambiguous)),
+            ("/x/auth;a=b/token/", Err(NoRoute::Ambiguous)),
+            ("/x/y/../auth/token/", Err(NoRoute::Ambiguous)),
+            // DQE's own stays closed besides.
+            ("/oauth/access_token/", Err(NoRoute::Unknown)),
+        ] {
+            assert_eq!(scope(&table, path), expected, "{path}");
         }
     }
 }

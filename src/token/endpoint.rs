@@ -1,5 +1,6 @@
-//! One call to the token endpoint: a form out, a reply in. The secret travels
-//! in the body only, the reply's body is never kept, shown or logged.
+//! One call to the token endpoint: parameters out, a reply in. The secret
+//! travels where the settings say, in the body unless they say the query; the
+//! reply's body is never kept, shown or logged, nor is a URL with a query.
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -8,11 +9,13 @@ use std::time::Duration;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::Settings;
 use super::access_token::bearer;
 use super::error::{EngineError, Reason};
 use super::moment::Moment;
-use crate::dqe::Scope;
-use crate::dqe::dialect::{Fault, Reply, read_reply, token_request};
+use super::obstacle::Obstacle;
+use crate::dqe::dialect::{Fault, Reading, Reply, read_reply};
+use crate::dqe::{Method, Scope, TokenRequest};
 
 /// The HTTP client token calls are made with, from `Egress::token_client`.
 pub type Client = reqwest::Client;
@@ -38,6 +41,12 @@ pub(super) struct Success {
 pub(super) struct Failure {
     pub(super) reason: Reason,
     pub(super) retry_after: Option<Duration>,
+    /// The status of the reply; `None` when there was none, or not a whole one.
+    pub(super) status: Option<u16>,
+    /// The documented word the reply was recognised by.
+    pub(super) word: Option<&'static str>,
+    /// What kept the connection from being made, where the layers below tell.
+    pub(super) obstacle: Option<Obstacle>,
     /// What the layers below say; without URL, body or secret.
     pub(super) detail: Option<String>,
     /// From the request to the whole reply; `None` without one.
@@ -49,33 +58,36 @@ impl Failure {
         Self {
             reason,
             retry_after: None,
+            status: None,
+            word: None,
+            obstacle: None,
             detail,
             took: None,
         }
     }
 }
 
-/// Where tokens are asked for, and as whom.
+/// Where tokens are asked for, how, and as whom.
 pub(super) struct Endpoint {
     client: Client,
     url: reqwest::Url,
+    request: TokenRequest,
+    reading: Reading,
     client_id: SecretString,
 }
 
 impl Endpoint {
-    pub(super) fn new(
-        url: &str,
-        client_id: SecretString,
-        client: Client,
-    ) -> Result<Self, EngineError> {
-        let url = reqwest::Url::parse(url).map_err(|_| EngineError::Url)?;
+    pub(super) fn new(settings: &Settings, client: Client) -> Result<Self, EngineError> {
+        let url = reqwest::Url::parse(&settings.url).map_err(|_| EngineError::Url)?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(EngineError::Url);
         }
         Ok(Self {
             client,
             url,
-            client_id,
+            request: settings.request.clone(),
+            reading: settings.reading,
+            client_id: settings.client_id.clone(),
         })
     }
 
@@ -84,6 +96,8 @@ impl Endpoint {
         Self {
             client,
             url: self.url.clone(),
+            request: self.request.clone(),
+            reading: self.reading,
             client_id: self.client_id.clone(),
         }
     }
@@ -107,40 +121,43 @@ impl Endpoint {
         secret: &SecretString,
         scope: Scope,
     ) -> Result<Success, Failure> {
-        let form = token_request(
-            self.client_id.expose_secret(),
-            secret.expose_secret(),
-            scope,
-        );
         let mut response = self
-            .client
-            .post(self.url.clone())
-            .header(http::header::ACCEPT, "application/json")
-            .form(&form)
+            .request(secret, scope)
             .send()
             .await
             .map_err(failed_call)?;
         let status = response.status();
         let retry_after = response.headers().get(http::header::RETRY_AFTER).cloned();
-        let body = read_body(&mut response, status.is_success()).await?;
+        let body = read_body(&mut response, status.is_success())
+            .await
+            .map_err(|failure| Failure {
+                status: Some(status.as_u16()),
+                ..failure
+            })?;
         let now = Moment::now();
         let took = now.monotonic_since(&asked);
         let retry_after = retry_after.as_ref().map(HeaderValue::as_bytes);
-        let failure = |reason, retry_after| Failure {
+        let failure = |reason, retry_after, word| Failure {
             reason,
             retry_after,
+            status: Some(status.as_u16()),
+            word,
+            obstacle: None,
             detail: Some(format!("status {}", status.as_u16())),
             took: Some(took),
         };
-        let grant = match read_reply(status.as_u16(), retry_after, &body, now.wall) {
+        let reply = read_reply(status.as_u16(), retry_after, &body, now.wall, self.reading);
+        let grant = match reply {
             Reply::Granted(grant) => grant,
             Reply::Transient { fault, retry_after } => {
-                return Err(failure(fault.into(), retry_after));
+                return Err(failure(fault.into(), retry_after, None));
             }
-            Reply::Permanent(refusal) => return Err(failure(refusal.into(), None)),
+            Reply::Permanent { refusal, word } => {
+                return Err(failure(refusal.into(), None, word));
+            }
         };
         let Some(header) = bearer(&grant.access_token) else {
-            return Err(failure(Fault::IllegalAccessToken.into(), None));
+            return Err(failure(Fault::IllegalAccessToken.into(), None, None));
         };
         Ok(Success {
             asked,
@@ -150,7 +167,29 @@ impl Endpoint {
             took,
         })
     }
+
+    fn request(&self, secret: &SecretString, scope: Scope) -> reqwest::RequestBuilder {
+        let client_id = self.client_id.expose_secret();
+        let parameters = self
+            .request
+            .encoded(client_id, secret.expose_secret(), scope);
+        let request = match self.request.method {
+            Method::Post => self
+                .client
+                .post(self.url.clone())
+                .header(http::header::CONTENT_TYPE, FORM)
+                .body(parameters.as_bytes().to_vec()),
+            Method::Get => {
+                let mut url = self.url.clone();
+                url.set_query(Some(&parameters));
+                self.client.get(url)
+            }
+        };
+        request.header(http::header::ACCEPT, "application/json")
+    }
 }
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 type Body = secrecy::zeroize::Zeroizing<Vec<u8>>;
 
@@ -183,7 +222,12 @@ fn failed_call(error: reqwest::Error) -> Failure {
     } else {
         Reason::Broken
     };
-    Failure::without_reply(reason, Some(chain(&error.without_url())))
+    // A URL may carry the secret.
+    let error = error.without_url();
+    Failure {
+        obstacle: Obstacle::of(&error),
+        ..Failure::without_reply(reason, Some(chain(&error)))
+    }
 }
 
 /// An error with its causes on one line.

@@ -40,7 +40,7 @@ impl Engine {
     /// # Errors
     /// When the URL is no http or https address, or there is no scope.
     pub fn new(settings: Settings, client: Client) -> Result<Arc<Self>, EngineError> {
-        let endpoint = Endpoint::new(&settings.url, settings.client_id, client)?;
+        let endpoint = Endpoint::new(&settings, client)?;
         let mut scopes = settings.scopes;
         scopes.sort_unstable();
         scopes.dedup();

@@ -38,8 +38,10 @@ pub enum Reason {
     NoAccessToken,
     /// An `access_token` that cannot stand in a header.
     IllegalAccessToken,
-    /// A `token_type` other than Bearer.
+    /// A `token_type` other than Bearer; when read strictly, none as well.
     NotBearer,
+    /// An `expires_in` that is missing or unreadable; only when read strictly.
+    UnreadableLife,
     /// An `expires_in` of zero or less.
     NoLife,
     /// An `error` member in a success.
@@ -62,7 +64,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason a token call can fail for, in the order of the counters.
-    pub const FAILURES: [Self; 23] = [
+    pub const FAILURES: [Self; 24] = [
         Self::SecretUnreadable,
         Self::Unreachable,
         Self::TimedOut,
@@ -77,6 +79,7 @@ impl Reason {
         Self::NoAccessToken,
         Self::IllegalAccessToken,
         Self::NotBearer,
+        Self::UnreadableLife,
         Self::NoLife,
         Self::ErrorMember,
         Self::NeverWorked,
@@ -108,6 +111,7 @@ impl Reason {
             Self::NoAccessToken => "no_access_token",
             Self::IllegalAccessToken => "illegal_access_token",
             Self::NotBearer => "not_bearer",
+            Self::UnreadableLife => "unreadable_life",
             Self::NoLife => "no_life",
             Self::ErrorMember => "error_member",
             Self::NeverWorked => "never_worked",
@@ -128,7 +132,7 @@ impl Reason {
             Self::Starting => "the first token has been asked for and is not there yet",
             Self::Renewing => "a new token has been asked for and is not there yet",
             Self::SecretUnreadable => {
-                "the client secret cannot be read: check client_secret_file or client_secret_env"
+                "the client secret cannot be read: check client_secret_file, client_secret_env or client_secret_credential"
             }
             Self::Unreachable => {
                 "the token endpoint cannot be reached: check name resolution, network and TLS trust"
@@ -146,11 +150,14 @@ impl Reason {
             Self::UnparsableReply => "the reply of the token endpoint is not the documented JSON",
             Self::NoAccessToken => "the reply of the token endpoint holds no access_token",
             Self::IllegalAccessToken => "the access_token of the reply cannot be put into a header",
-            Self::NotBearer => "the token endpoint sent a token_type other than Bearer",
+            Self::NotBearer => "the token endpoint sent a token_type other than Bearer, or none",
+            Self::UnreadableLife => {
+                "the reply of the token endpoint holds no expires_in that can be read"
+            }
             Self::NoLife => "the token endpoint sent a token that has already expired",
             Self::ErrorMember => "the token endpoint reports an error inside a success",
             Self::NeverWorked => {
-                "the token endpoint has answered nothing but 500 with these settings: check the token URL, the licence code and the secret"
+                "the token endpoint has answered nothing but 500 with these settings, as DQE does to a misspelt parameter: check the keys of [token], the licence code and the secret"
             }
             Self::InvalidClient => {
                 "the token endpoint refuses the credential: check the licence code, the client secret and that the licence has not ended"
@@ -200,6 +207,7 @@ impl Reason {
             | Self::NoAccessToken
             | Self::IllegalAccessToken
             | Self::NotBearer
+            | Self::UnreadableLife
             | Self::NoLife
             | Self::ErrorMember => false,
         }
@@ -238,6 +246,7 @@ impl From<Fault> for Reason {
             Fault::NoAccessToken => Self::NoAccessToken,
             Fault::IllegalAccessToken => Self::IllegalAccessToken,
             Fault::NotBearer => Self::NotBearer,
+            Fault::UnreadableLife => Self::UnreadableLife,
             Fault::NoLife => Self::NoLife,
             Fault::ErrorMember => Self::ErrorMember,
         }

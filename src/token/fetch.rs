@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::Settings;
 use super::endpoint::{Client, Endpoint, Failure};
 use super::error::{EngineError, Reason};
+use super::obstacle::Obstacle;
 use super::timing::LONGEST_ATTEMPT;
 use crate::dqe::Scope;
-use crate::secret::SecretError;
+use crate::secret::{SecretError, SecretSource};
 
 /// A token that was fetched to be told about, not to be used.
 #[derive(Debug)]
@@ -44,6 +45,12 @@ pub enum FetchError {
     Refused {
         /// Why.
         reason: Reason,
+        /// The status of the reply; `None` without a whole reply.
+        status: Option<u16>,
+        /// The documented word the reply was recognised by, in lower case.
+        word: Option<&'static str>,
+        /// What kept the connection from being made, where that is known.
+        obstacle: Option<Obstacle>,
         /// What the layers below say; without URL, body or secret.
         detail: Option<String>,
     },
@@ -53,22 +60,27 @@ impl From<Failure> for FetchError {
     fn from(failure: Failure) -> Self {
         Self::Refused {
             reason: failure.reason,
+            status: failure.status,
+            word: failure.word,
+            obstacle: failure.obstacle,
             detail: failure.detail,
         }
     }
 }
 
-/// Makes one call for a token of `scope`: at most 3 s, no retry.
+/// Makes one call for a token of `scope` with the secret of `source`, one of
+/// the settings' two: at most 3 s, no retry.
 ///
 /// # Errors
 /// When the secret cannot be read or the endpoint grants no token.
 pub async fn fetch_once(
     settings: &Settings,
+    source: &SecretSource,
     client: Client,
     scope: Scope,
 ) -> Result<Fetched, FetchError> {
-    let endpoint = Endpoint::new(&settings.url, settings.client_id.clone(), client)?;
-    let secret = settings.client_secret.read()?;
+    let endpoint = Endpoint::new(settings, client)?;
+    let secret = source.read()?;
     let success = endpoint.ask(&secret, scope, LONGEST_ATTEMPT).await?;
     Ok(Fetched {
         life: success.life,

@@ -13,4 +13,5 @@ mod layering;
 mod operating;
 mod sandbox;
 mod support;
+mod token_request;
 mod who_may_call;

@@ -93,8 +93,15 @@ fn every_alternative_of_the_example_is_valid() {
             stated.section, stated.name, stated.value
         ));
         let folder = file.folder.path().to_str().unwrap();
-        file.load(&[("MY_SECRET", "hunter2"), ("CREDENTIALS_DIRECTORY", folder)])
-            .unwrap();
+        let mut environment = vec![
+            ("MY_SECRET", "hunter2"),
+            ("MY_NEXT_SECRET", "hunter3"),
+            ("CREDENTIALS_DIRECTORY", folder),
+        ];
+        if stated.name.contains("_next_") {
+            environment.push(MINIMUM[1]);
+        }
+        file.load(&environment).unwrap();
     }
 }
 

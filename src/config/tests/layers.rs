@@ -136,6 +136,21 @@ fn every_key_can_be_set_from_the_environment() {
             r#"Credential("/run/credentials/dqe")"#,
         ),
         (
+            "dqe.client_secret_next_file",
+            "/run/next",
+            r#"next_client_secret: Some(File("/run/next"))"#,
+        ),
+        (
+            "dqe.client_secret_next_env",
+            "OTHER_SECRET",
+            r#"next_client_secret: Some(Environment { name: "OTHER_SECRET""#,
+        ),
+        (
+            "dqe.client_secret_next_credential",
+            "next",
+            r#"next_client_secret: Some(Credential("/run/credentials/next"))"#,
+        ),
+        (
             "dqe.scopes",
             "client_email,client_phone",
             "scopes: [Email, Phone]",
@@ -165,6 +180,28 @@ fn every_key_can_be_set_from_the_environment() {
             r#"["/etc/ca.pem", "/etc/cb.pem"]"#,
         ),
         ("token.wait", "0s", "token_wait: 0ns"),
+        (
+            "token.server",
+            "https://tokens.example",
+            r#"url: "https://tokens.example/oauth/access_token/""#,
+        ),
+        (
+            "token.path",
+            "/auth/token",
+            r#"url: "https://prod2.dqe-software.com/auth/token""#,
+        ),
+        ("token.method", "get", "method: Get"),
+        (
+            "token.scope_parameter",
+            "grant_type",
+            "scope_parameter: GrantType",
+        ),
+        (
+            "token.extra_parameters",
+            "audience=api, key=a=b",
+            r#"extra: [("audience", SecretBox<str>([REDACTED])), ("key", "#,
+        ),
+        ("token.reply", "strict", "reading: Strict"),
         ("drain.delay", "0s", "delay: 0ns"),
         ("drain.timeout", "21s", "timeout: 21s }"),
         ("log.level", "trace", "level: Level(Trace)"),
@@ -203,7 +240,7 @@ fn every_key_can_be_set_from_the_environment() {
         if key != "dqe.licence" {
             environment.push(("DQE_LICENCE", "LICENCE1"));
         }
-        if !key.starts_with("dqe.client_secret") {
+        if !key.starts_with("dqe.client_secret") || key.contains("_next_") {
             environment.push(("DQE_CLIENT_SECRET", "hunter2"));
         }
         environment.push(("OTHER_SECRET", "hunter2"));
@@ -257,7 +294,7 @@ fn an_unknown_variable_of_ours_is_an_error_with_the_nearest_name() {
         ),
         (
             "DQE_PROXY_ROUTE_PATH",
-            "a key is named DQE_PROXY_<SECTION>_<KEY>",
+            "routes are written in the settings file only",
         ),
         ("DQE_PROXY_X", "a key is named DQE_PROXY_<SECTION>_<KEY>"),
     ] {

@@ -5,6 +5,7 @@ mod layers;
 mod mistakes;
 mod routes;
 mod secrets;
+mod token_endpoint;
 
 use std::path::PathBuf;
 

@@ -63,6 +63,110 @@ fn two_sources_in_one_place_are_refused() {
     );
 }
 
+fn next(text: &str, environment: &[(&str, &str)]) -> Result<Option<SecretSource>, Vec<String>> {
+    let minimum = [LICENCE, ("DQE_CLIENT_SECRET", "hunter2")];
+    Written::new(text)
+        .load(&[&minimum, environment].concat())
+        .map(|config| config.token.next_client_secret)
+        .map_err(|error| lines(&error))
+}
+
+#[test]
+fn a_second_secret_may_stand_by_in_the_same_kinds_of_places() {
+    assert!(matches!(next("", &[]), Ok(None)));
+    let file = next("[dqe]\nclient_secret_next_file = \"/run/next\"", &[]);
+    assert!(matches!(file, Ok(Some(SecretSource::File(path))) if path.ends_with("run/next")));
+    let variable = next(
+        "[dqe]\nclient_secret_next_env = \"DQE_PROXY_NEXT\"",
+        &[("DQE_PROXY_NEXT", "hunter3")],
+    );
+    assert!(
+        matches!(variable, Ok(Some(SecretSource::Environment { name, .. })) if name == "DQE_PROXY_NEXT")
+    );
+    let credential = next(
+        "[dqe]\nclient_secret_next_credential = \"next\"",
+        &[("CREDENTIALS_DIRECTORY", "/run/c")],
+    );
+    assert!(
+        matches!(credential, Ok(Some(SecretSource::Credential(path))) if path.ends_with("run/c/next"))
+    );
+}
+
+#[test]
+fn a_second_secret_is_held_to_the_rules_of_the_first() {
+    for (text, environment, expected) in [
+        (
+            "client_secret_next_env = \"A_B\"\nclient_secret_next_file = \"/run/next\"",
+            &[("A_B", "hunter3")][..],
+            "3:27: dqe.client_secret_next_file: dqe.client_secret_next_env names the next client secret already",
+        ),
+        (
+            "client_secret_next_env = \"NEXT_SECRET\"",
+            &[],
+            "2:26: dqe.client_secret_next_env: the environment variable NEXT_SECRET is not set",
+        ),
+        (
+            "client_secret_next_env = \"hunter3\"",
+            &[],
+            "2:26: dqe.client_secret_next_env: the environment variable named here is not set",
+        ),
+        (
+            "client_secret_next_credential = \"../next\"",
+            &[("CREDENTIALS_DIRECTORY", "/c")],
+            "2:33: dqe.client_secret_next_credential: a credential has a name, not a path",
+        ),
+        (
+            "client_secret_next = \"hunter3\"",
+            &[],
+            "2:1: dqe.client_secret_next: unknown key",
+        ),
+    ] {
+        let error = next(&format!("[dqe]\n{text}"), environment).unwrap_err();
+        assert_eq!(error, [expected], "{text}");
+    }
+    // It stands by: it does not take the place of the first.
+    let alone = source("[dqe]\nclient_secret_next_file = \"/run/next\"", &[]);
+    assert!(alone.unwrap_err()[0].ends_with("dqe: no client secret"));
+}
+
+#[test]
+fn a_second_secret_in_the_place_of_the_first_is_a_warning() {
+    let file = Written::new(
+        "[dqe]\nclient_secret_file = \"secret\"\nclient_secret_next_file = \"secret\"",
+    );
+    let secret = file.folder.path().join("secret");
+    std::fs::write(&secret, "hunter2").unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let warnings = file.load(&[LICENCE]).unwrap().warnings;
+    let messages: Vec<_> = warnings.iter().map(|warning| &warning.message).collect();
+    assert_eq!(messages, ["the client secret is read from the same place"]);
+}
+
+#[test]
+fn the_summary_names_the_place_of_each_secret_and_no_value() {
+    let file = Written::new(
+        "[dqe]\nclient_secret_next_env = \"NEXT_SECRET\"\n[token]\nextra_parameters = [\"key=hunter4\"]",
+    );
+    let environment = [
+        LICENCE,
+        ("DQE_CLIENT_SECRET", "hunter2"),
+        ("NEXT_SECRET", "hunter3"),
+    ];
+    let shown = shown(&file.load(&environment));
+    for line in [
+        "client_secret = \"…\"",
+        "client_secret_next_env = \"NEXT_SECRET\"",
+        "extra_parameters = [\"key=…\"]",
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert!(!shown.contains("hunter"), "{shown}");
+}
+
 #[test]
 fn a_source_that_cannot_work_is_refused() {
     for (line, environment, expected) in [

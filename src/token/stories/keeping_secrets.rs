@@ -3,18 +3,22 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::dqe::Method;
 use crate::token::scripted::{Answer, Endpoint, until};
 
 #[tokio::test]
 async fn a_token_can_be_fetched_once_and_is_shown_only_on_request() {
     let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
     let settings = settings(endpoint.url(), &[Scope::Email]);
-    let fetched = fetch_once(&settings, client(), Scope::Email).await.unwrap();
+    let source = &settings.client_secret;
+    let fetched = fetch_once(&settings, source, client(), Scope::Email)
+        .await
+        .unwrap();
     assert_eq!(fetched.life, 300 * SECOND);
     assert!(!format!("{fetched:?}").contains("TK-value-0"));
     assert_eq!(fetched.reveal(), "TK-value-0");
     endpoint.becomes(|_| Answer::status(400, "Invalid Client"));
-    let error = fetch_once(&settings, client(), Scope::Email)
+    let error = fetch_once(&settings, source, client(), Scope::Email)
         .await
         .unwrap_err();
     assert_eq!(error.to_string(), Reason::InvalidClient.sentence());
@@ -36,6 +40,15 @@ impl std::io::Write for Captured {
 
 #[tokio::test]
 async fn no_secret_is_in_any_log_line_view_or_error() {
+    show_everything(Method::Post).await;
+}
+
+#[tokio::test]
+async fn no_secret_that_stands_in_the_url_is_either() {
+    show_everything(Method::Get).await;
+}
+
+async fn show_everything(method: Method) {
     let captured = Captured::default();
     let writer = captured.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -57,12 +70,17 @@ async fn no_secret_is_in_any_log_line_view_or_error() {
         _ => Answer::numbered(call, 1.0),
     })
     .await;
-    let (engine, cell) = one_scope(&endpoint);
+    let mut settings = settings(endpoint.url(), &[Scope::Email]);
+    settings.request.method = method;
+    let engine = running(settings);
+    let cell = engine.cell(Scope::Email).unwrap();
     let token = cell.wait(SECOND).await.unwrap();
     until(30 * SECOND, "the script has been played", || {
         endpoint.calls().len() > 7
     })
     .await;
+    let is_in_url = endpoint.calls()[0].head.contains(SECRET);
+    assert_eq!(is_in_url, method == Method::Get);
     let said = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     assert!(said.contains("the first token is there"), "{said}");
     assert!(said.contains("unauthorized_scope"), "{said}");

@@ -31,6 +31,8 @@ fn client() -> Client {
 fn settings(url: String, scopes: &[Scope]) -> Settings {
     Settings {
         url,
+        request: TokenRequest::default(),
+        reading: Reading::default(),
         client_id: SecretString::from("LICENCE-CODE"),
         client_secret: SecretSource::Environment {
             name: "DQE_CLIENT_SECRET".into(),

@@ -2,6 +2,7 @@
 //! on threads of its own, and talks to them over real sockets.
 
 mod scripted;
+mod token_server;
 mod wire;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use dqe_proxy::sandbox::{Counters, Entry, Sandbox, Settings, Switches};
 use dqe_proxy::telemetry::{AccessLog, Format};
 
 pub(crate) use scripted::Scripted;
+pub(crate) use token_server::{TokenServer, answer, granted};
 pub(crate) use wire::{Answer, Connection, call, get};
 
 /// Longest wait for anything a story expects to happen.
@@ -25,6 +27,7 @@ pub(crate) struct Setup {
     sandbox: Settings,
     variables: Vec<(String, String)>,
     file: Option<String>,
+    secret: Option<String>,
 }
 
 impl Setup {
@@ -60,6 +63,13 @@ impl Setup {
         self
     }
 
+    /// Another client secret than the fake DQE's.
+    #[must_use]
+    pub(crate) fn secret(mut self, secret: &str) -> Self {
+        self.secret = Some(secret.to_owned());
+        self
+    }
+
     /// Another server in place of the fake DQE.
     #[must_use]
     pub(crate) fn server(mut self, url: &str) -> Self {
@@ -75,11 +85,17 @@ impl Setup {
         self
     }
 
+    /// Starts the fake DQE alone.
+    #[must_use]
+    pub(crate) fn start_dqe(self) -> Dqe {
+        Dqe::start(self.sandbox)
+    }
+
     /// Starts both.
     #[must_use]
     pub(crate) fn start(self) -> Running {
         let dqe = Dqe::start(self.sandbox);
-        Self::start_proxy(dqe, self.variables, self.file)
+        Self::start_proxy(dqe, self.variables, self.file, self.secret)
     }
 
     /// Starts both, the fake DQE with its port closed.
@@ -87,13 +103,19 @@ impl Setup {
     pub(crate) fn start_with_dqe_down(self) -> Running {
         let dqe = Dqe::start(self.sandbox);
         dqe.pause();
-        Self::start_proxy(dqe, self.variables, self.file)
+        Self::start_proxy(dqe, self.variables, self.file, self.secret)
     }
 
-    fn start_proxy(dqe: Dqe, variables: Vec<(String, String)>, file: Option<String>) -> Running {
+    fn start_proxy(
+        dqe: Dqe,
+        variables: Vec<(String, String)>,
+        file: Option<String>,
+        secret: Option<String>,
+    ) -> Running {
         let folder = tempfile::tempdir().unwrap();
         let secret_file = folder.path().join("secret");
-        std::fs::write(&secret_file, "sandbox-secret\n").unwrap();
+        let secret = secret.unwrap_or_else(|| "sandbox-secret\n".to_owned());
+        std::fs::write(&secret_file, secret).unwrap();
         let mut environment = vec![
             ("DQE_SERVER".to_owned(), dqe.sandbox.url()),
             ("DQE_LICENCE".to_owned(), "SANDBOX".to_owned()),
