@@ -19,6 +19,7 @@ macro_rules! complain {
 
 pub(crate) mod check;
 pub(crate) mod demo;
+mod diagnosis;
 pub(crate) mod healthcheck;
 pub(crate) mod run;
 pub(crate) mod sandbox;

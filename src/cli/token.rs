@@ -1,14 +1,17 @@
 //! `dqe-proxy token`: asks DQE for one token per scope now and tells in words
-//! what happened.
+//! what happened, with which of the two secrets, and what to do about it.
 
+use std::error::Error as _;
 use std::process::ExitCode;
 
 use clap::Args;
 use dqe_proxy::config;
-use dqe_proxy::dqe::Scope;
+use dqe_proxy::dqe::{Method, Scope};
 use dqe_proxy::egress::Egress;
+use dqe_proxy::secret::SecretSource;
 use dqe_proxy::token::{self, FetchError, Fetched};
 
+use super::diagnosis::{diagnose, may_be_the_secret};
 use super::settings::SettingsArgs;
 use super::{FAILURE, explain};
 
@@ -48,42 +51,112 @@ pub(crate) fn run(arguments: &TokenArgs) -> ExitCode {
     let scopes = arguments
         .scope
         .map_or_else(|| config.token.scopes.clone(), |scope| vec![scope]);
-    say!("token endpoint: {}", config.token.url);
-    let mut refused = 0;
+    let way = match config.token.request.method {
+        Method::Post => "POST",
+        Method::Get => "GET, the secret in the URL",
+    };
+    say!("token endpoint: {} ({way})", config.token.url);
+    let mut told: Vec<(Scope, Vec<String>)> = Vec::new();
     for scope in scopes {
+        let ask = |source| {
+            runtime.block_on(token::fetch_once(
+                &config.token,
+                source,
+                client.clone(),
+                scope,
+            ))
+        };
         let name = scope.as_str();
-        let source = &config.token.client_secret;
-        match runtime.block_on(token::fetch_once(
-            &config.token,
-            source,
-            client.clone(),
-            scope,
-        )) {
-            Ok(token) => {
-                say!("{name:<16} {}", described(&token));
+        match ask_with_both(&config.token, ask) {
+            Ok((token, worked)) => {
+                say!("{name:<WIDTH$} granted{worked}: {}", described(&token));
                 if arguments.reveal {
-                    say!("{:<16} {}", "", token.reveal());
+                    say!("{:<WIDTH$} {}", "", token.reveal());
                 }
             }
-            Err(error) => {
-                refused += 1;
-                say!("{name:<16} no token: {error}");
-                if let FetchError::Refused {
-                    detail: Some(detail),
-                    ..
-                } = &error
-                {
-                    say!("{:<16} because: {detail}", "");
+            Err(lines) => {
+                let twin = told.iter().find(|(_, other)| *other == lines);
+                if let Some((twin, _)) = twin {
+                    say!("{name:<WIDTH$} no token: as for {}", twin.as_str());
+                } else {
+                    for (index, line) in lines.iter().enumerate() {
+                        say!("{:<WIDTH$} {line}", if index == 0 { name } else { "" });
+                    }
                 }
+                told.push((scope, lines));
             }
         }
     }
     runtime.shutdown_background();
-    if refused == 0 {
+    if told.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FAILURE)
     }
+}
+
+/// Room for the longest name of a scope.
+const WIDTH: usize = 16;
+
+/// Asks with the secret in use, and with the next one when that may be what is
+/// refused. The token and which secret worked, or the lines that say why none did.
+fn ask_with_both<'a>(
+    settings: &'a token::Settings,
+    ask: impl Fn(&'a SecretSource) -> Result<Fetched, FetchError>,
+) -> Result<(Fetched, &'static str), Vec<String>> {
+    let next = settings.next_client_secret.as_ref();
+    let error = match ask(&settings.client_secret) {
+        Ok(token) if next.is_some() => return Ok((token, " with the first secret")),
+        Ok(token) => return Ok((token, "")),
+        Err(error) => error,
+    };
+    let Some(next) = next.filter(|_| may_be_the_secret(&error)) else {
+        return Err(lines("no token", &error));
+    };
+    match ask(next) {
+        Ok(token) => {
+            let worked = match error {
+                FetchError::Secret(_) => " with the next secret, the first one cannot be read",
+                FetchError::Refused { .. } | FetchError::Settings(_) => {
+                    " with the next secret, the first one is refused"
+                }
+            };
+            Ok((token, worked))
+        }
+        Err(other) => {
+            let first = lines("no token with the first secret", &error);
+            let second = lines("no token with the next secret", &other);
+            Err(first.into_iter().chain(second).collect())
+        }
+    }
+}
+
+/// What is told about a call that brought no token.
+fn lines(heading: &str, error: &FetchError) -> Vec<String> {
+    let Some(diagnosis) = diagnose(error) else {
+        let cause = error.source();
+        let cause = cause.map(|cause| format!("  because:  {cause}"));
+        return [format!("{heading}: {error}")]
+            .into_iter()
+            .chain(cause)
+            .collect();
+    };
+    let mut lines = vec![
+        format!("{heading}: {}", diagnosis.means),
+        format!("  answered: {}", diagnosis.answered),
+        format!("  to do:    {}", diagnosis.to_do),
+        format!("  side:     {}", diagnosis.side),
+    ];
+    // Beside a status, the layers below have nothing more to say.
+    if let FetchError::Refused {
+        status: None,
+        detail: Some(detail),
+        ..
+    } = error
+    {
+        lines.push(format!("  because:  {detail}"));
+    }
+    lines
 }
 
 fn described(token: &Fetched) -> String {
@@ -94,5 +167,5 @@ fn described(token: &Fetched) -> String {
     } else {
         ""
     };
-    format!("granted: lives {life} s{assumed}, fetched in {took} ms")
+    format!("lives {life} s{assumed}, fetched in {took} ms")
 }

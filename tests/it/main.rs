@@ -13,5 +13,6 @@ mod layering;
 mod operating;
 mod sandbox;
 mod support;
+mod token_command;
 mod token_request;
 mod who_may_call;
