@@ -70,13 +70,16 @@ impl TokenPath {
 
     /// Whether the decoded `path` leads to this token endpoint, below it, or to
     /// one of DQE's own: in any letter case, with or without slashes at its
-    /// ends, behind a version segment too. Tokens are never minted for a caller.
+    /// ends, behind a version segment too, and with what some servers strip
+    /// from the ends of a segment. Tokens are never minted for a caller.
     #[must_use]
     pub fn is_reached_by(&self, path: &str) -> bool {
-        if catalogue::is_token_endpoint(path) {
+        let path = bare(path);
+        if catalogue::is_token_endpoint(&path) {
             return true;
         }
-        let own = catalogue::strip_version(self.0.trim_matches('/'));
+        let own = bare(&self.0);
+        let own = catalogue::strip_version(own.trim_matches('/'));
         let path = path.trim_matches('/');
         [path, catalogue::strip_version(path)]
             .into_iter()
@@ -86,6 +89,18 @@ impl TokenPath {
                     && matches!(path.as_bytes().get(own.len()), None | Some(b'/'))
             })
     }
+}
+
+/// `path` with segments that begin and end with what stays: file systems and
+/// the servers on them take `token.` and `token ` for `token`.
+fn bare(path: &str) -> String {
+    let is_stripped = |letter: char| letter.is_whitespace() || letter.is_control();
+    let segments = path.split('/').map(|segment| {
+        segment
+            .trim_start_matches(is_stripped)
+            .trim_end_matches(|letter| is_stripped(letter) || letter == '.')
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -129,6 +144,9 @@ mod tests {
             ("/v7/auth/token/more", true),
             ("/oauth/access_token/", true),
             ("/ACCESS_TOKEN/", true),
+            ("/auth/token.", true),
+            ("/auth./ token\t/", true),
+            ("/oauth /access_token", true),
             ("/auth", false),
             ("/auth/tokens", false),
             ("/auth/tok", false),

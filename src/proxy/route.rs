@@ -415,6 +415,8 @@ mod tests {
             ("/x/%61uth/token/", Err(NoRoute::Unknown)),
             ("/x/%2561uth/token/", Err(NoRoute::Unknown)),
             ("/x/auth/tok%65n", Err(NoRoute::Unknown)),
+            ("/x/auth/token%20", Err(NoRoute::Unknown)),
+            ("/x/auth./token./", Err(NoRoute::Unknown)),
             ("/x/./auth/token/", Err(NoRoute::Ambiguous)),
             ("/x//auth/token/", Err(NoRoute::Ambiguous)),
             ("/x/auth%2ftoken/", Err(NoRoute::Ambiguous)),
