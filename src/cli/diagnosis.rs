@@ -31,6 +31,7 @@ pub(crate) fn diagnose(error: &FetchError) -> Option<Diagnosis> {
     let FetchError::Refused {
         reason,
         status,
+        retry_after,
         word,
         obstacle,
         ..
@@ -42,7 +43,7 @@ pub(crate) fn diagnose(error: &FetchError) -> Option<Diagnosis> {
         Some(obstacle) => of_obstacle(*obstacle),
         None => of_reason(*reason, *status),
     };
-    let answered = match (status, word) {
+    let mut answered = match (status, word) {
         (Some(status), Some(word)) => {
             format!("status {status}, and the documented word \"{word}\"")
         }
@@ -52,6 +53,9 @@ pub(crate) fn diagnose(error: &FetchError) -> Option<Diagnosis> {
         (Some(status), None) => format!("status {status}"),
         (None, _) => "nothing, or not to the end".to_owned(),
     };
+    if let Some(wait) = retry_after {
+        answered.push_str(&format!(", and to wait {} s", wait.as_secs()));
+    }
     Some(Diagnosis {
         answered,
         means,
@@ -252,6 +256,7 @@ mod tests {
         FetchError::Refused {
             reason,
             status,
+            retry_after: None,
             word,
             obstacle: None,
             detail: None,

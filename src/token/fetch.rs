@@ -47,6 +47,8 @@ pub enum FetchError {
         reason: Reason,
         /// The status of the reply; `None` without a whole reply.
         status: Option<u16>,
+        /// How long the endpoint asks to be left alone.
+        retry_after: Option<Duration>,
         /// The documented word the reply was recognised by, in lower case.
         word: Option<&'static str>,
         /// What kept the connection from being made, where that is known.
@@ -61,6 +63,7 @@ impl From<Failure> for FetchError {
         Self::Refused {
             reason: failure.reason,
             status: failure.status,
+            retry_after: failure.retry_after,
             word: failure.word,
             obstacle: failure.obstacle,
             detail: failure.detail,

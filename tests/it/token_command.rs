@@ -216,7 +216,7 @@ fn what_dqe_does_not_document_is_told() {
         ),
         (
             answer("429 Too Many Requests", "Retry-After: 7\r\n", ""),
-            &["status 429", "asks for fewer calls"],
+            &["status 429, and to wait 7 s", "asks for fewer calls"],
         ),
         (
             answer("503 Service Unavailable", "", "body-of-the-reply"),
