@@ -51,6 +51,7 @@ pub(crate) fn diagnose(error: &FetchError) -> Option<Diagnosis> {
             format!("status {status}, without a documented word")
         }
         (Some(status), None) => format!("status {status}"),
+        (None, _) if obstacle.is_some() => "nothing: no connection came about".to_owned(),
         (None, _) => "nothing, or not to the end".to_owned(),
     };
     if let Some(wait) = retry_after {
@@ -101,7 +102,7 @@ fn of_obstacle(obstacle: Obstacle) -> Words {
             WAY,
         ),
         Obstacle::Tls => (
-            "the other side does not speak TLS 1.2 or 1.3",
+            "the other side does not speak TLS 1.2 or 1.3, or ends the handshake",
             "check the port in dqe.servers and token.server, and gateways on the way",
             HERE_OR_WAY,
         ),

@@ -225,7 +225,7 @@ fn failed_call(error: reqwest::Error) -> Failure {
     // A URL may carry the secret.
     let error = error.without_url();
     Failure {
-        obstacle: Obstacle::of(&error),
+        obstacle: error.is_connect().then(|| Obstacle::of(&error)).flatten(),
         ..Failure::without_reply(reason, Some(chain(&error)))
     }
 }

@@ -16,12 +16,12 @@ pub enum Obstacle {
     /// The certificate of the server is not trusted, or not for its name, or
     /// out of its dates.
     Certificate,
-    /// The other side does not speak TLS as we do.
+    /// The other side does not speak TLS as we do, or ends the handshake.
     Tls,
 }
 
 impl Obstacle {
-    /// The obstacle named by `error` or one of its causes.
+    /// The obstacle named by `error`, a failure to connect, or one of its causes.
     pub(super) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -47,6 +47,8 @@ impl Obstacle {
             io::ErrorKind::TimedOut
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable => Some(Self::NoWay),
+            // Before TLS nothing is read: what ends is the handshake.
+            io::ErrorKind::UnexpectedEof => Some(Self::Tls),
             // The standard library has no kind for it.
             _ if error.to_string().starts_with("failed to lookup address") => Some(Self::Name),
             _ => None,
@@ -91,6 +93,10 @@ mod tests {
             ),
             (nested, Some(Obstacle::Certificate)),
             (io::Error::other(of_tls), Some(Obstacle::Tls)),
+            (
+                io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof"),
+                Some(Obstacle::Tls),
+            ),
             (io::Error::from(io::ErrorKind::ConnectionReset), None),
         ] {
             let said = error.to_string();

@@ -287,7 +287,7 @@ fn a_connection_that_does_not_come_about_is_told() {
         &url,
         &[],
         &[
-            "answered: nothing",
+            "answered: nothing: no connection came about",
             "nothing accepts connections at the address",
         ],
     );
@@ -311,7 +311,7 @@ fn a_server_that_is_not_trusted_is_told() {
         &dqe.sandbox.url(),
         &[("DQE_PROXY_UPSTREAM_CA_FILES", path)],
         &[
-            "answered: nothing",
+            "answered: nothing: no connection came about",
             "the certificate of the token server is not trusted",
             "upstream.ca_files",
         ],
@@ -319,8 +319,11 @@ fn a_server_that_is_not_trusted_is_told() {
     // Plain HTTP where TLS is asked for.
     let plain = TokenServer::start(|_| Some(granted()));
     let url = plain.url().replace("http:", "https:");
-    let output = token(&url, &[("DQE_PROXY_UPSTREAM_CA_FILES", path)]);
-    assert_eq!(output.status.code(), Some(1));
+    check_at(
+        &url,
+        &[("DQE_PROXY_UPSTREAM_CA_FILES", path)],
+        &["the other side does not speak TLS", "check the port"],
+    );
 }
 
 /// Grants to this secret only.
