@@ -178,7 +178,7 @@ impl Endpoint {
                 .client
                 .post(self.url.clone())
                 .header(http::header::CONTENT_TYPE, FORM)
-                .body(parameters.as_bytes().to_vec()),
+                .body(bytes::Bytes::from_owner(parameters)),
             Method::Get => {
                 let mut url = self.url.clone();
                 url.set_query(Some(&parameters));
