@@ -75,6 +75,62 @@ impl Latency {
     }
 }
 
+/// Upper bounds of the buckets of [`Ratios`]. The first counts what was at its
+/// very end, the second what is left when no margin was (a server that repeats
+/// its token), the third the promise of the token engine; tokens are renewed
+/// with 45 to 55 % left.
+pub const RATIO_BOUNDS: [f64; 9] = [0.0, 0.01, 0.03, 0.1, 0.25, 0.4, 0.5, 0.75, 1.0];
+
+/// Shares of a whole, counted by bucket. The last bucket has no upper bound
+/// and stays empty as long as no part is larger than its whole.
+#[derive(Debug, Default)]
+pub struct Ratios {
+    buckets: [Count; RATIO_BOUNDS.len() + 1],
+    sum_millionths: Count,
+}
+
+impl Ratios {
+    /// Counts what `part` is of `whole`; of nothing, it is nothing. To be
+    /// called by the one thread that owns these counters, or under the lock
+    /// that guards them.
+    pub fn observe(&self, part: Duration, whole: Duration) {
+        let ratio = if whole.is_zero() {
+            0.0
+        } else {
+            part.div_duration_f64(whole)
+        };
+        let bucket = RATIO_BOUNDS.iter().position(|bound| ratio <= *bound);
+        self.buckets[bucket.unwrap_or(RATIO_BOUNDS.len())].add(1);
+        self.sum_millionths.add((ratio * 1e6) as u64);
+    }
+
+    /// Adds what has been counted so far to `sums`.
+    pub fn add_to(&self, sums: &mut RatioSums) {
+        for (sum, count) in sums.buckets.iter_mut().zip(&self.buckets) {
+            *sum += count.value();
+        }
+        sums.sum += self.sum_millionths.value() as f64 / 1e6;
+    }
+}
+
+/// What several [`Ratios`] have counted, added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RatioSums {
+    /// Shares counted per bucket, not cumulated.
+    pub buckets: [u64; RATIO_BOUNDS.len() + 1],
+    /// Sum of all shares.
+    pub sum: f64,
+}
+
+/// What is counted per scope.
+#[derive(Debug, Default)]
+pub struct ScopeMetrics {
+    /// Share of the token's life that was left, each time a request was sent.
+    pub life_left: Ratios,
+    /// Replays with a newer token.
+    pub replays: Count,
+}
+
 /// What is counted per route.
 #[derive(Debug)]
 pub struct RouteMetrics {
@@ -91,6 +147,8 @@ pub struct RouteMetrics {
 pub struct WorkerMetrics {
     /// Per route, in the order of the route names of [`Metrics::new`].
     pub routes: Box<[RouteMetrics]>,
+    /// Per scope, in the order of the scope names of [`Metrics::new`].
+    pub scopes: Box<[ScopeMetrics]>,
     /// Caller connections accepted.
     pub connections_opened: Count,
     /// Caller connections closed.
@@ -114,6 +172,8 @@ pub struct Metrics {
     pub route_names: Vec<String>,
     /// Label values of outcomes: `ok` classes and the stable error codes.
     pub outcome_names: &'static [&'static str],
+    /// Label values of scopes, as on the wire.
+    pub scope_names: Vec<&'static str>,
     /// One per worker thread.
     pub workers: Vec<WorkerMetrics>,
 }
@@ -124,6 +184,7 @@ impl Metrics {
     pub fn new(
         route_names: Vec<String>,
         outcome_names: &'static [&'static str],
+        scope_names: Vec<&'static str>,
         threads: usize,
     ) -> Self {
         let route = || RouteMetrics {
@@ -133,6 +194,10 @@ impl Metrics {
         };
         let worker = || WorkerMetrics {
             routes: route_names.iter().map(|_| route()).collect(),
+            scopes: scope_names
+                .iter()
+                .map(|_| ScopeMetrics::default())
+                .collect(),
             connections_opened: Count::default(),
             connections_closed: Count::default(),
             connections_refused: Count::default(),
@@ -145,6 +210,7 @@ impl Metrics {
         Self {
             route_names,
             outcome_names,
+            scope_names,
             workers,
         }
     }
@@ -164,5 +230,25 @@ mod tests {
         (expected[0], expected[1], expected[13], expected[14]) = (2, 1, 1, 1);
         assert_eq!(latency.buckets(), expected);
         assert!((latency.sum_seconds() - 20.012).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_share_lands_in_the_bucket_that_bounds_it_whatever_the_whole() {
+        for whole in [2, 300, 86_400] {
+            let whole = Duration::from_secs(whole);
+            let (ratios, mut sums) = (Ratios::default(), RatioSums::default());
+            for share in [0.0, 0.002, 0.01, 0.031, 0.5, 0.74, 1.0, 1.5] {
+                ratios.observe(whole.mul_f64(share), whole);
+            }
+            ratios.add_to(&mut sums);
+            assert_eq!(sums.buckets, [1, 2, 0, 1, 0, 0, 1, 1, 1, 1], "{whole:?}");
+            assert!((sums.sum - 3.783).abs() < 1e-5, "{}", sums.sum);
+            ratios.add_to(&mut sums);
+            assert_eq!(sums.buckets, [2, 4, 0, 2, 0, 0, 2, 2, 2, 2]);
+        }
+        let (ratios, mut sums) = (Ratios::default(), RatioSums::default());
+        ratios.observe(Duration::ZERO, Duration::ZERO);
+        ratios.add_to(&mut sums);
+        assert_eq!(sums.buckets[0], 1, "of nothing, nothing");
     }
 }

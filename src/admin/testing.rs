@@ -32,7 +32,12 @@ impl Fake {
         Self {
             tokens: vec![fresh, refused],
             is_draining: AtomicBool::new(false),
-            metrics: Arc::new(Metrics::new(routes, &["ok", "not_found"], 2)),
+            metrics: Arc::new(Metrics::new(
+                routes,
+                &["ok", "not_found"],
+                vec!["client_address", "client_phone"],
+                2,
+            )),
         }
     }
 

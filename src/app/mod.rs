@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin;
 use crate::config::Config;
+use crate::dqe::Scope;
 use crate::egress::{Egress, EgressError};
 use crate::metrics::Metrics;
 use crate::proxy::{self, Code};
@@ -142,6 +143,7 @@ impl App {
         let metrics = Arc::new(Metrics::new(
             proxy::route_names(&config.proxy),
             Code::NAMES,
+            Scope::ALL.map(Scope::as_str).to_vec(),
             threads,
         ));
         let bind = |address, key| {

@@ -34,6 +34,12 @@ impl Scope {
         Self::Civility,
     ];
 
+    /// Its place in [`Self::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
     /// The value on the wire, for example `client_address`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -81,5 +87,12 @@ mod tests {
             assert_eq!(scope.as_str().parse(), Ok(scope));
         }
         assert_eq!("client_adress".parse::<Scope>(), Err(UnknownScope));
+    }
+
+    #[test]
+    fn every_scope_knows_its_place() {
+        for (place, scope) in Scope::ALL.into_iter().enumerate() {
+            assert_eq!(scope.index(), place, "{scope}");
+        }
     }
 }

@@ -16,6 +16,7 @@ use super::upload::{OutgoingBody, Upload};
 use super::{Call, headers};
 use crate::caller::Caller;
 use crate::deadline::Expired;
+use crate::dqe::Scope;
 use crate::dqe::licence::without_licence;
 use crate::token::{AccessToken, Cell, Moment};
 use crate::upstream::{AnswerBody, Lease, Outgoing, UpstreamError};
@@ -43,7 +44,7 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
                     drop(answer);
                     tries.rejections += 1;
                     token = newer_token(&cell, token.generation(), status, call).await?;
-                    call.exchange.replays();
+                    call.exchange.replays(cell.scope());
                 }
                 Decision::RenewAndFail => {
                     let status = answer.status().as_u16();
@@ -73,6 +74,36 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
     }
 }
 
+/// A token, and what was left of its life when it was found usable.
+struct Checked {
+    scope: Scope,
+    token: Arc<AccessToken>,
+    left: Duration,
+    at: Instant,
+}
+
+impl Checked {
+    fn new(cell: &Cell, token: Arc<AccessToken>, now: &Moment) -> Self {
+        Self {
+            scope: cell.scope(),
+            left: token.left(now),
+            token,
+            at: now.monotonic.into_std(),
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        self.token.generation()
+    }
+
+    /// What is left of its life at `now`. Saves a look at the wall clock, which
+    /// was read a moment ago.
+    fn left(&self, now: Instant) -> Duration {
+        self.left
+            .saturating_sub(now.saturating_duration_since(self.at))
+    }
+}
+
 /// How often a request has been sent in vain.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tries {
@@ -99,7 +130,7 @@ enum Unanswered {
 }
 
 /// One attempt: a connection, kept or new, and the request on it.
-async fn once(call: &mut Call, token: &AccessToken, repeats: u8) -> Result<Answered, Unanswered> {
+async fn once(call: &mut Call, checked: &Checked, repeats: u8) -> Result<Answered, Unanswered> {
     let now = Instant::now();
     // After a kept connection has failed, the others may be as stale.
     let kept = if repeats == 0 {
@@ -122,6 +153,7 @@ async fn once(call: &mut Call, token: &AccessToken, repeats: u8) -> Result<Answe
     };
     let head = &call.head;
     let id = call.exchange.request_id();
+    let token = &checked.token;
     let sending = lease.send(Outgoing {
         method: &head.method,
         target: head.uri.path_and_query().map_or("/", PathAndQuery::as_str),
@@ -129,6 +161,8 @@ async fn once(call: &mut Call, token: &AccessToken, repeats: u8) -> Result<Answe
         body,
     });
     let sent_at = Instant::now();
+    let left = checked.left(sent_at);
+    call.exchange.sends(checked.scope, left, token.life());
     let first_byte = call.worker.settings.first_byte_timeout;
     match within(&call.caller, first_byte, sending).await {
         Ok(Ok(answer)) => {
@@ -176,9 +210,10 @@ async fn within<F: Future>(
 }
 
 /// A usable token, at once where there is one.
-async fn current_token(cell: &Cell, call: &mut Call) -> Result<Arc<AccessToken>, ProxyError> {
-    if let Some(token) = cell.current(&Moment::now()) {
-        return Ok(token);
+async fn current_token(cell: &Cell, call: &mut Call) -> Result<Checked, ProxyError> {
+    let now = Moment::now();
+    if let Some(token) = cell.current(&now) {
+        return Ok(Checked::new(cell, token, &now));
     }
     let started = Instant::now();
     let limit = call.worker.settings.token_wait;
@@ -189,7 +224,8 @@ async fn current_token(cell: &Cell, call: &mut Call) -> Result<Arc<AccessToken>,
     )
     .await;
     call.exchange.waited_for_token(started.elapsed());
-    waiting.ok().flatten().ok_or_else(|| unavailable(cell))
+    let token = waiting.ok().flatten().ok_or_else(|| unavailable(cell))?;
+    Ok(Checked::new(cell, token, &Moment::now()))
 }
 
 /// A token newer than the one of `generation`, which was rejected with `status`.
@@ -198,16 +234,17 @@ async fn newer_token(
     generation: u64,
     status: u16,
     call: &mut Call,
-) -> Result<Arc<AccessToken>, ProxyError> {
+) -> Result<Checked, ProxyError> {
     let started = Instant::now();
     let limit = call.worker.settings.token_wait;
     let renewing = Box::pin(cell.renewed_after(generation, limit));
     let waiting = within(&call.caller, limit + WAIT_MARGIN, renewing).await;
     call.exchange.waited_for_token(started.elapsed());
-    waiting
+    let token = waiting
         .ok()
         .flatten()
-        .ok_or_else(|| rejected(cell, generation, status))
+        .ok_or_else(|| rejected(cell, generation, status))?;
+    Ok(Checked::new(cell, token, &Moment::now()))
 }
 
 fn rejected(cell: &Cell, generation: u64, status: u16) -> ProxyError {

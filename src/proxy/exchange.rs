@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::Worker;
 use super::error::Code;
+use crate::dqe::Scope;
 use crate::telemetry::AccessRecord;
 
 /// The record of a request. Whoever holds it last, the answer's body as a
@@ -84,10 +85,18 @@ impl Exchange {
         self.attempts = self.attempts.saturating_add(1);
     }
 
-    pub(super) fn replays(&self) {
-        self.worker.counts().routes[self.worker.label(self.route)]
-            .replays
-            .add(1);
+    /// The request is sent with a token of `scope` that has `left` of its `life`.
+    pub(super) fn sends(&self, scope: Scope, left: Duration, life: Duration) {
+        self.worker.counts().scopes[scope.index()]
+            .life_left
+            .observe(left, life);
+    }
+
+    /// The request will be sent again with a newer token of `scope`.
+    pub(super) fn replays(&self, scope: Scope) {
+        let counts = self.worker.counts();
+        counts.routes[self.worker.label(self.route)].replays.add(1);
+        counts.scopes[scope.index()].replays.add(1);
     }
 
     pub(super) fn waited_for_token(&mut self, wait: Duration) {
