@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::error::Reason;
 use crate::dqe::Scope;
+use crate::metrics::RatioSums;
 
 /// How many events are kept.
 const KEPT_EVENTS: usize = 50;
@@ -53,8 +54,13 @@ pub struct CellView {
     pub generation: u64,
     /// Renewals that brought a new token.
     pub renewals_granted: u64,
+    /// Renewals that brought the current token again.
+    pub renewals_repeated: u64,
     /// Renewals that failed, by reason; those that never happened are left out.
     pub renewals_failed: Vec<(Reason, u64)>,
+    /// What was left of each token's life when its successor was published, as
+    /// a share; tokens that a server rejected are left out.
+    pub slack: RatioSums,
     /// Token calls sent, hedges included.
     pub calls: u64,
     /// Renewals forced by rejected tokens.
@@ -69,6 +75,8 @@ pub struct CellView {
     pub waited: Duration,
     /// Why the latest attempt failed; `None` after a success.
     pub last_error: Option<Reason>,
+    /// Time until the next attempt is due; zero while one is under way.
+    pub next_attempt: Duration,
 }
 
 /// What happened.
@@ -80,6 +88,9 @@ pub enum What {
         generation: u64,
         /// How long it lives.
         life: Duration,
+        /// What was left of the life of the one before; `None` when there was
+        /// none, or a server had rejected it.
+        slack: Option<Duration>,
     },
     /// The server repeated the current token.
     Repeated,
@@ -92,6 +103,12 @@ pub enum What {
     },
     /// A token was rejected by the server, and a renewal forced.
     Rejected {
+        /// Its number.
+        generation: u64,
+    },
+    /// Answers look as if the token were dead: a renewal is forced, and the
+    /// token stays in use meanwhile.
+    Suspected {
         /// Its number.
         generation: u64,
     },

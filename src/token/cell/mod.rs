@@ -19,6 +19,7 @@ use super::moment::Moment;
 use super::schedule::{Rejection, Schedule};
 use super::view::{CellView, History, State, What};
 use crate::dqe::Scope;
+use crate::metrics::{RatioSums, Ratios};
 
 /// One scope's token: read by every request, written by its renewal task.
 #[derive(Debug)]
@@ -50,6 +51,9 @@ struct Ledger {
     /// The newest token, usable or not, to know a repeated one by.
     newest: Option<Arc<AccessToken>>,
     granted: u64,
+    repeated: u64,
+    /// Share of a token's life left when its successor was published.
+    slack: Ratios,
     failed: [u64; Reason::FAILURES.len()],
     forced: u64,
     same_token: u64,
@@ -148,7 +152,8 @@ impl Cell {
         if self.reject(rejected_generation) == Rejection::TooSoon {
             return None;
         }
-        let _waited = Waited::new(self);
+        // Whoever only asks for a renewal does not wait for it.
+        let _waited = (!limit.is_zero()).then(|| Waited::new(self));
         let deadline = Instant::now() + limit;
         loop {
             // In this order: the newer token is there before its renewal is over.
@@ -180,6 +185,7 @@ impl Cell {
         let is_due = ledger.schedule.suspect(generation, &Moment::now());
         if is_due {
             ledger.forced += 1;
+            self.note(What::Suspected { generation });
             drop(ledger);
             self.nudge.notify_one();
         }
@@ -217,6 +223,9 @@ impl Cell {
         let current = self.current(&now);
         let ledger = self.ledger();
         let failed = Reason::FAILURES.into_iter().zip(ledger.failed);
+        let mut slack = RatioSums::default();
+        ledger.slack.add_to(&mut slack);
+        let (_, next_attempt) = ledger.schedule.trouble(&now);
         CellView {
             scope: self.scope,
             state: self.state_of(current.as_deref(), &ledger, &now),
@@ -224,7 +233,9 @@ impl Cell {
             life: current.as_ref().map(|token| token.life()),
             generation: ledger.schedule.generation(),
             renewals_granted: ledger.granted,
+            renewals_repeated: ledger.repeated,
             renewals_failed: failed.filter(|(_, count)| *count > 0).collect(),
+            slack,
             calls: self.calls.load(Ordering::Relaxed),
             forced_renewals: ledger.forced,
             same_token: ledger.same_token,
@@ -232,6 +243,7 @@ impl Cell {
             waits: self.waits.load(Ordering::Relaxed),
             waited: Duration::from_micros(self.waited_micros.load(Ordering::Relaxed)),
             last_error: ledger.schedule.last_error(),
+            next_attempt,
         }
     }
 

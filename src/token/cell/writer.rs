@@ -63,22 +63,42 @@ impl Cell {
         match decision {
             Granted::Publish { generation, term } => {
                 ledger.granted += 1;
+                let slack = self.slack(&ledger, now);
                 let token = Arc::new(AccessToken::new(success.header, generation, term));
                 ledger.newest = Some(Arc::clone(&token));
                 self.token.store(Some(token));
                 let life = term.life;
-                self.note(What::Granted { generation, life });
+                self.note(What::Granted {
+                    generation,
+                    life,
+                    slack,
+                });
             }
             Granted::Keep { term } => {
+                ledger.repeated += 1;
                 self.publish_again(&mut ledger, term);
                 self.note(What::Repeated);
             }
-            Granted::Ended => self.note(What::Repeated),
+            Granted::Ended => {
+                ledger.repeated += 1;
+                self.note(What::Repeated);
+            }
         }
         self.refused.store(false, Ordering::Relaxed);
         drop(ledger);
         self.tell();
         decision
+    }
+
+    /// What is left at `now` of the life of the token in use, counted as its
+    /// renewal's slack; `None` when there was none yet, or a server rejected
+    /// it: a token taken out of use early says nothing of renewals in time.
+    fn slack(&self, ledger: &Ledger, now: &Moment) -> Option<Duration> {
+        let token = self.token.load();
+        let token = token.as_ref()?;
+        let left = token.left(now);
+        ledger.slack.observe(left, token.life());
+        Some(left)
     }
 
     fn publish_again(&self, ledger: &mut Ledger, term: Term) {

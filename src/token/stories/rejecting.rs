@@ -137,3 +137,48 @@ async fn nobody_is_held_when_the_renewal_is_refused() {
     assert!(cell.wait(millis(700)).await.is_none());
     assert!(start.elapsed() < millis(400), "{:?}", start.elapsed());
 }
+
+#[tokio::test]
+async fn whoever_only_asks_for_a_renewal_is_not_counted_as_waiting() {
+    let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
+    let (_engine, cell) = one_scope(&endpoint);
+    let first = cell.wait(SECOND).await.unwrap();
+    let before = cell.view().waits;
+    let _ = cell.renewed_after(first.generation(), Duration::ZERO).await;
+    assert_eq!(cell.view().forced_renewals, 1);
+    assert_eq!(cell.view().waits, before);
+}
+
+#[tokio::test]
+async fn a_rejected_token_is_no_measure_of_renewals_in_time() {
+    let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
+    let (engine, cell) = one_scope(&endpoint);
+    let first = cell.wait(SECOND).await.unwrap();
+    cell.renewed_after(first.generation(), SECOND)
+        .await
+        .unwrap();
+    assert_eq!(cell.view().slack.buckets.iter().sum::<u64>(), 0);
+    // One that is only suspected stays in use until its successor is there.
+    assert!(cell.suspect(2));
+    until(SECOND, "a third token", || generation(&cell) == 3).await;
+    let slack = cell.view().slack;
+    assert_eq!(slack.buckets.iter().sum::<u64>(), 1);
+    assert!(slack.sum > 0.9, "{slack:?}");
+    let events = engine.events();
+    let granted = |generation, slack: &dyn Fn(Option<Duration>) -> bool| {
+        events.iter().any(|event| {
+            matches!(&event.what, What::Granted { generation: of, slack: left, .. }
+                if *of == generation && slack(*left))
+        })
+    };
+    assert!(granted(2, &|slack| slack.is_none()), "{events:?}");
+    assert!(
+        granted(3, &|slack| slack > Some(290 * SECOND)),
+        "{events:?}"
+    );
+    assert!(
+        events
+            .iter()
+            .any(|event| event.what == What::Suspected { generation: 2 })
+    );
+}
