@@ -7,7 +7,7 @@ use std::fmt::Write;
 use http::StatusCode;
 
 use super::source::{TokenView, is_ready};
-use super::{Answer, Source};
+use super::{Answer, Source, TokenState};
 
 pub(super) fn live() -> Answer {
     Answer::text(StatusCode::OK, "ok\n")
@@ -61,23 +61,32 @@ fn push_token(text: &mut String, token: &TokenView) {
     if let Some(seconds) = token.seconds_to_expiry {
         let _ = write!(text, ", {seconds:.1} s to expiry");
     }
-    if let Some(reason) = &token.reason {
+    if let Some(reason) = reason(token) {
         text.push_str(", ");
-        // A reason may quote the token endpoint: it must not forge a check.
-        let is_unsafe = |found: char| found.is_control();
-        text.push_str(&reason.replace(is_unsafe, " "));
+        text.push_str(reason);
     }
     text.push('\n');
 }
 
+/// Why the token is not as it should be.
+fn reason(token: &TokenView) -> Option<&'static str> {
+    let error = token.last_error.map(|error| error.sentence);
+    error.or(match token.state {
+        TokenState::Waiting => Some("the first one has been asked for"),
+        TokenState::Expired => Some("a new one has been asked for"),
+        TokenState::Fresh | TokenState::Stale | TokenState::Refused => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{TokenState, testing};
+    use super::super::{LastError, testing};
     use super::*;
 
-    fn token(state: TokenState, seconds: Option<f64>, reason: Option<&str>) -> TokenView {
+    fn token(state: TokenState, seconds: Option<f64>, sentence: Option<&'static str>) -> TokenView {
+        let code = "a_word";
         TokenView {
-            reason: reason.map(str::to_owned),
+            last_error: sentence.map(|sentence| LastError { code, sentence }),
             ..testing::token("client_phone", state, seconds)
         }
     }
@@ -104,15 +113,19 @@ mod tests {
                 Some(60.0),
                 Some("the endpoint answers 500"),
             ),
-            token(TokenState::Expired, Some(-3.0), None),
-            token(TokenState::Refused, None, Some("unknown scope\n[+]forged")),
+            token(TokenState::Expired, None, None),
+            token(TokenState::Expired, None, Some("the endpoint answers 503")),
+            token(TokenState::Waiting, None, None),
+            token(TokenState::Refused, None, Some("unknown scope")),
         ];
         let expected = "\
 [+]accepting ok
 [+]token client_phone ok: fresh, 143.0 s to expiry
 [+]token client_phone ok: stale, 60.0 s to expiry, the endpoint answers 500
-[-]token client_phone failed: expired, -3.0 s to expiry
-[-]token client_phone failed: refused, unknown scope [+]forged
+[-]token client_phone failed: expired, a new one has been asked for
+[-]token client_phone failed: expired, the endpoint answers 503
+[-]token client_phone failed: waiting, the first one has been asked for
+[-]token client_phone failed: refused, unknown scope
 readyz check passed
 ";
         assert_eq!(report(true, false, &tokens), expected);

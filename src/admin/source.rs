@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RatioSums};
 
 /// The running proxy, as operators see it. Asked at each request of an
 /// operator, from the control thread; must not block.
@@ -40,28 +40,47 @@ pub struct TokenView {
     pub scope: &'static str,
     /// How the token stands.
     pub state: TokenState,
-    /// Seconds until DQE stops accepting the token, negative afterwards;
-    /// `None` without a token.
+    /// Seconds until DQE stops accepting the token; `None` without a usable one.
     pub seconds_to_expiry: Option<f64>,
+    /// Seconds the token lives in all; `None` without a usable one.
+    pub life_seconds: Option<f64>,
     /// Number of tokens obtained so far.
     pub generation: u64,
     /// Renewals so far; no two with the same outcome and reason.
     pub renewals: Vec<Renewals>,
+    /// Share of each token's life that was left when its successor was there.
+    pub slack: RatioSums,
+    /// Token calls sent, those that joined a silent one included.
+    pub calls: u64,
     /// Renewals forced by a rejected token.
     pub forced_renewals: u64,
     /// Renewals that brought the token already held.
     pub same_token: u64,
     /// Times the renewing task had to be started again after a panic.
     pub restarts: u64,
-    /// Why the last renewal failed, in a sentence fit for anybody who may see
-    /// this port; `None` when it did not fail.
-    pub reason: Option<String>,
+    /// Callers that were held because there was no usable token.
+    pub waits: u64,
+    /// Seconds they were held, added up.
+    pub waited_seconds: f64,
+    /// Seconds until the next renewal; 0 while one is under way.
+    pub next_renewal_seconds: f64,
+    /// Why the last renewal failed; `None` when it did not.
+    pub last_error: Option<LastError>,
+}
+
+/// Why a renewal failed. Both are fixed texts, never words of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastError {
+    /// The stable word, as in the metrics.
+    pub code: &'static str,
+    /// A sentence fit for anybody who may see this port.
+    pub sentence: &'static str,
 }
 
 /// How many renewals ended in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewals {
-    /// How they ended, for example `ok` or `transient`.
+    /// How they ended: `granted`, `repeated`, `transient` or `permanent`.
     pub outcome: &'static str,
     /// Why they ended so, a stable word; empty when there is nothing to say.
     pub reason: &'static str,

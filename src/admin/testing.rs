@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Renewals, Source, TokenState, TokenView};
-use crate::metrics::Metrics;
+use super::{LastError, Renewals, Source, TokenState, TokenView};
+use crate::metrics::{Metrics, RatioSums};
 
 pub(super) struct Fake {
     pub(super) tokens: Vec<TokenView>,
@@ -17,15 +17,31 @@ impl Fake {
     /// Two scopes, one of them refused; two routes, two worker threads.
     pub(super) fn new() -> Self {
         let refused = TokenView {
-            renewals: vec![renewals("permanent", "unauthorized_client", 3)],
-            reason: Some("DQE grants no such scope".to_owned()),
+            renewals: vec![renewals("permanent", "unauthorized_scope", 3)],
+            next_renewal_seconds: 60.0,
+            last_error: Some(LastError {
+                code: "unauthorized_scope",
+                sentence: "DQE grants no such scope",
+            }),
             ..token("client_phone", TokenState::Refused, None)
         };
         let fresh = TokenView {
             generation: 7,
-            renewals: vec![renewals("ok", "", 7), renewals("transient", "timeout", 2)],
+            life_seconds: Some(300.0),
+            renewals: vec![
+                renewals("granted", "", 7),
+                renewals("transient", "timed_out", 2),
+            ],
+            slack: RatioSums {
+                buckets: [1, 0, 0, 0, 0, 0, 5, 0, 0, 0],
+                sum: 2.4,
+            },
+            calls: 10,
             forced_renewals: 1,
             same_token: 4,
+            waits: 3,
+            waited_seconds: 0.25,
+            next_renewal_seconds: 12.0625,
             ..token("client_address", TokenState::Fresh, Some(142.5))
         };
         let routes = vec!["/RNVP".to_owned(), "/odd \"route\"\\*".to_owned()];
@@ -60,12 +76,18 @@ pub(super) fn token(scope: &'static str, state: TokenState, seconds: Option<f64>
         scope,
         state,
         seconds_to_expiry: seconds,
+        life_seconds: None,
         generation: 0,
         renewals: Vec::new(),
+        slack: RatioSums::default(),
+        calls: 0,
         forced_renewals: 0,
         same_token: 0,
         restarts: 0,
-        reason: None,
+        waits: 0,
+        waited_seconds: 0.0,
+        next_renewal_seconds: 0.0,
+        last_error: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::Logs;
-use crate::admin::{self, Renewals, TokenState};
+use crate::admin::{self, LastError, Renewals, TokenState};
 use crate::metrics::Metrics;
 use crate::telemetry::{AccessLog, EventLog};
 use crate::token::{self, Engine};
@@ -47,13 +47,21 @@ impl admin::Source for View {
 }
 
 fn token_view(cell: &token::CellView) -> admin::TokenView {
-    let granted = Renewals {
-        outcome: "granted",
+    let without_reason = |outcome, count| Renewals {
+        outcome,
         reason: "",
-        count: cell.renewals_granted,
+        count,
     };
+    let well = [
+        without_reason("granted", cell.renewals_granted),
+        without_reason("repeated", cell.renewals_repeated),
+    ];
     let failed = cell.renewals_failed.iter().map(|(reason, count)| Renewals {
-        outcome: "failed",
+        outcome: if reason.is_permanent() {
+            "permanent"
+        } else {
+            "transient"
+        },
         reason: reason.word(),
         count: *count,
     });
@@ -67,11 +75,20 @@ fn token_view(cell: &token::CellView) -> admin::TokenView {
             token::State::Refused => TokenState::Refused,
         },
         seconds_to_expiry: cell.left.map(|left| left.as_secs_f64()),
+        life_seconds: cell.life.map(|life| life.as_secs_f64()),
         generation: cell.generation,
-        renewals: std::iter::once(granted).chain(failed).collect(),
+        renewals: well.into_iter().chain(failed).collect(),
+        slack: cell.slack,
+        calls: cell.calls,
         forced_renewals: cell.forced_renewals,
         same_token: cell.same_token,
         restarts: cell.restarts,
-        reason: cell.last_error.map(|reason| reason.sentence().to_owned()),
+        waits: cell.waits,
+        waited_seconds: cell.waited.as_secs_f64(),
+        next_renewal_seconds: cell.next_attempt.as_secs_f64(),
+        last_error: cell.last_error.map(|reason| LastError {
+            code: reason.word(),
+            sentence: reason.sentence(),
+        }),
     }
 }

@@ -65,7 +65,7 @@ pub(super) const TOKEN_STATE: Family = Family(
 pub(super) const TOKEN_SECONDS_TO_EXPIRY: Family = Family(
     "dqe_proxy_token_seconds_to_expiry",
     Gauge,
-    "Seconds until the token expires; negative afterwards, absent without a token.",
+    "Seconds until the token expires; absent without a usable one.",
 );
 pub(super) const TOKEN_GENERATION: Family = Family(
     "dqe_proxy_token_generation",
@@ -75,12 +75,42 @@ pub(super) const TOKEN_GENERATION: Family = Family(
 pub(super) const TOKEN_RENEWALS: Family = Family(
     "dqe_proxy_token_renewals",
     Counter,
-    "Calls to the token endpoint, by outcome and reason.",
+    "Attempts to get a token: granted, repeated (the one held), transient or permanent.",
+);
+pub(super) const TOKEN_LIFE_LEFT: Family = Family(
+    "dqe_proxy_token_life_left_ratio",
+    Histogram,
+    "Share of the token's life that was left, each time a request was sent.",
+);
+pub(super) const TOKEN_SLACK: Family = Family(
+    "dqe_proxy_token_renewal_slack_ratio",
+    Histogram,
+    "Share of a token's life that was left when its successor was there; rejected tokens apart.",
+);
+pub(super) const TOKEN_CALLS: Family = Family(
+    "dqe_proxy_token_calls",
+    Counter,
+    "Calls sent to the token endpoint, those that joined a silent one included.",
 );
 pub(super) const TOKEN_FORCED_RENEWALS: Family = Family(
     "dqe_proxy_token_forced_renewals",
     Counter,
     "Renewals forced because DQE rejected the token.",
+);
+pub(super) const TOKEN_REPLAYS: Family = Family(
+    "dqe_proxy_token_replays",
+    Counter,
+    "Requests sent again with a newer token of the scope.",
+);
+pub(super) const TOKEN_WAITS: Family = Family(
+    "dqe_proxy_token_waits",
+    Counter,
+    "Callers held because there was no usable token.",
+);
+pub(super) const TOKEN_WAIT_SECONDS: Family = Family(
+    "dqe_proxy_token_wait_seconds",
+    Counter,
+    "Seconds callers were held because there was no usable token.",
 );
 pub(super) const TOKEN_SAME: Family = Family(
     "dqe_proxy_token_same",

@@ -18,13 +18,16 @@ use prometheus_client::registry::Registry;
 use self::families::{
     ACCESS_LOG_DROPPED, BUILD, CALLER_CONNECTIONS, CALLER_CONNECTIONS_OPENED,
     CALLER_CONNECTIONS_REFUSED, DRAINING, EVENT_LOG_DROPPED, Family, READY, REPLAYS,
-    REQUEST_DURATION, REQUESTS, REQUESTS_IN_FLIGHT, START_TIME, TOKEN_FORCED_RENEWALS,
-    TOKEN_GENERATION, TOKEN_RENEWALS, TOKEN_RESTARTS, TOKEN_SAME, TOKEN_SECONDS_TO_EXPIRY,
-    TOKEN_STATE, UPSTREAM_CONNECTIONS, UPSTREAM_CONNECTIONS_OPENED,
+    REQUEST_DURATION, REQUESTS, REQUESTS_IN_FLIGHT, START_TIME, TOKEN_CALLS, TOKEN_FORCED_RENEWALS,
+    TOKEN_GENERATION, TOKEN_LIFE_LEFT, TOKEN_RENEWALS, TOKEN_REPLAYS, TOKEN_RESTARTS, TOKEN_SAME,
+    TOKEN_SECONDS_TO_EXPIRY, TOKEN_SLACK, TOKEN_STATE, TOKEN_WAIT_SECONDS, TOKEN_WAITS,
+    UPSTREAM_CONNECTIONS, UPSTREAM_CONNECTIONS_OPENED,
 };
 use super::source::{TokenView, is_ready};
 use super::{Answer, Source, TokenState};
-use crate::metrics::{Count, LATENCY_BOUNDS, Metrics, RouteMetrics, WorkerMetrics};
+use crate::metrics::{
+    Count, LATENCY_BOUNDS, Metrics, RATIO_BOUNDS, RatioSums, RouteMetrics, WorkerMetrics,
+};
 
 const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -69,6 +72,7 @@ impl Collector for Snapshot {
         push_connections(&mut out, &metrics)?;
         let tokens = source.tokens();
         push_tokens(&mut out, &tokens)?;
+        push_token_use(&mut out, &metrics, &tokens)?;
         push_process(&mut out, source, &tokens)
     }
 }
@@ -156,9 +160,59 @@ fn push_tokens(out: &mut Out<'_>, tokens: &[TokenView]) -> fmt::Result {
             count_of(&mut family.encode_family(&labels)?, renewals.count)?;
         }
     }
+    push_ratios(out, &TOKEN_SLACK, tokens, |it| it.slack)?;
+    push_counts(out, &TOKEN_CALLS, tokens, |it| it.calls)?;
     push_counts(out, &TOKEN_FORCED_RENEWALS, tokens, |it| it.forced_renewals)?;
     push_counts(out, &TOKEN_SAME, tokens, |it| it.same_token)?;
-    push_counts(out, &TOKEN_RESTARTS, tokens, |it| it.restarts)
+    push_counts(out, &TOKEN_RESTARTS, tokens, |it| it.restarts)?;
+    push_counts(out, &TOKEN_WAITS, tokens, |it| it.waits)?;
+    let mut family = out.family(&TOKEN_WAIT_SECONDS)?;
+    for token in tokens {
+        let labels = [("scope", token.scope)];
+        family
+            .encode_family(&labels)?
+            .encode_counter::<NoLabelSet, f64, f64>(&token.waited_seconds, None)?;
+    }
+    Ok(())
+}
+
+/// What the worker threads counted per scope, for each scope that a token is
+/// kept for.
+fn push_token_use(out: &mut Out<'_>, metrics: &Metrics, tokens: &[TokenView]) -> fmt::Result {
+    let used = |token: &TokenView| {
+        let mut names = metrics.scope_names.iter();
+        let place = names.position(|name| *name == token.scope);
+        let workers = metrics.workers.iter();
+        workers.filter_map(move |worker| worker.scopes.get(place?))
+    };
+    push_ratios(out, &TOKEN_LIFE_LEFT, tokens, |token| {
+        let mut sums = RatioSums::default();
+        used(token).for_each(|scope| scope.life_left.add_to(&mut sums));
+        sums
+    })?;
+    push_counts(out, &TOKEN_REPLAYS, tokens, |token| {
+        used(token).map(|scope| scope.replays.value()).sum()
+    })
+}
+
+/// One histogram of shares per scope.
+fn push_ratios(
+    out: &mut Out<'_>,
+    family: &Family,
+    tokens: &[TokenView],
+    sums: impl Fn(&TokenView) -> RatioSums,
+) -> fmt::Result {
+    let mut family = out.family(family)?;
+    for token in tokens {
+        let RatioSums { buckets, sum } = sums(token);
+        let bounds = RATIO_BOUNDS.into_iter().chain([f64::INFINITY]);
+        let bounded: Vec<(f64, u64)> = bounds.zip(buckets).collect();
+        let count = buckets.iter().sum();
+        family
+            .encode_family(&[("scope", token.scope)])?
+            .encode_histogram::<NoLabelSet>(sum, count, &bounded, None)?;
+    }
+    Ok(())
 }
 
 /// One counter per scope.

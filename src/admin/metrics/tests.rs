@@ -106,12 +106,29 @@ fn an_idle_proxy_shows_totals_and_tokens_and_no_route() {
         ),
         (r#"dqe_proxy_token_generation{scope="client_address"}"#, 7.0),
         (
-            r#"dqe_proxy_token_renewals_total{scope="client_address",outcome="ok",reason=""}"#,
+            r#"dqe_proxy_token_renewals_total{scope="client_address",outcome="granted",reason=""}"#,
             7.0,
         ),
         (
-            r#"dqe_proxy_token_renewals_total{scope="client_address",outcome="transient",reason="timeout"}"#,
+            r#"dqe_proxy_token_renewals_total{scope="client_address",outcome="transient",reason="timed_out"}"#,
             2.0,
+        ),
+        (
+            r#"dqe_proxy_token_renewals_total{scope="client_phone",outcome="permanent",reason="unauthorized_scope"}"#,
+            3.0,
+        ),
+        (
+            r#"dqe_proxy_token_calls_total{scope="client_address"}"#,
+            10.0,
+        ),
+        (
+            r#"dqe_proxy_token_waits_total{scope="client_address"}"#,
+            3.0,
+        ),
+        (r#"dqe_proxy_token_waits_total{scope="client_phone"}"#, 0.0),
+        (
+            r#"dqe_proxy_token_wait_seconds_total{scope="client_address"}"#,
+            0.25,
         ),
         (
             r#"dqe_proxy_token_forced_renewals_total{scope="client_address"}"#,
@@ -221,6 +238,77 @@ fn buckets_are_cumulated_and_end_at_the_count() {
         !series.keys().any(|id| id.contains("odd")),
         "a route never called"
     );
+}
+
+#[test]
+fn shares_of_lives_are_shown_per_scope_and_begin_at_zero() {
+    let fake = Fake::new();
+    for (worker, left) in [(0, 150), (0, 3), (1, 150), (1, 0)] {
+        let (left, life) = (Duration::from_secs(left), Duration::from_secs(300));
+        fake.metrics.workers[worker].scopes[0]
+            .life_left
+            .observe(left, life);
+        fake.metrics.workers[worker].scopes[1].replays.add(2);
+    }
+    let series = exposed(fake);
+    let bucket = |name: &str, bound: &str, scope: &str| {
+        series[&format!(r#"dqe_proxy_token_{name}_bucket{{le="{bound}",scope="{scope}"}}"#)]
+    };
+    let left = |bound| bucket("life_left_ratio", bound, "client_address");
+    assert_eq!(
+        ["0.0", "0.01", "0.03", "0.4", "0.5", "+Inf"].map(left),
+        [1.0, 2.0, 2.0, 2.0, 4.0, 4.0]
+    );
+    let slack = |bound| bucket("renewal_slack_ratio", bound, "client_address");
+    assert_eq!(
+        ["0.0", "0.4", "0.5", "+Inf"].map(slack),
+        [1.0, 1.0, 6.0, 6.0]
+    );
+    for (id, expected) in [
+        (
+            r#"dqe_proxy_token_life_left_ratio_sum{scope="client_address"}"#,
+            1.01,
+        ),
+        (
+            r#"dqe_proxy_token_renewal_slack_ratio_sum{scope="client_address"}"#,
+            2.4,
+        ),
+        (
+            r#"dqe_proxy_token_life_left_ratio_count{scope="client_phone"}"#,
+            0.0,
+        ),
+        (
+            r#"dqe_proxy_token_replays_total{scope="client_phone"}"#,
+            8.0,
+        ),
+        (
+            r#"dqe_proxy_token_replays_total{scope="client_address"}"#,
+            0.0,
+        ),
+    ] {
+        assert!((series[id] - expected).abs() < 1e-9, "{id} in {series:#?}");
+    }
+}
+
+/// What `of` says of each metric, without its type's suffix.
+fn names(of: impl Iterator<Item = &'static str>) -> BTreeSet<&'static str> {
+    of.map(|name| name.strip_suffix("_total").unwrap_or(name))
+        .map(|name| name.strip_suffix("_info").unwrap_or(name))
+        .collect()
+}
+
+#[test]
+fn the_readme_names_every_metric_and_no_other() {
+    let answer = Exposition::new(Arc::new(Fake::new())).answer();
+    let text: &'static str = String::from_utf8(answer.body.to_vec()).unwrap().leak();
+    let helps = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
+    let shown = names(helps.filter_map(|help| help.split(' ').next()));
+    let readme = include_str!("../../../README.md");
+    let (_, section) = readme.split_once("\n## Metrics\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|row| row.strip_prefix("| `"));
+    let told = names(rows.filter_map(|row| row.split('`').next()));
+    assert_eq!(shown, told);
 }
 
 #[test]
