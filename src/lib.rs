@@ -50,7 +50,7 @@
 //! | [`proxy`] | the request path | `token`, `upstream`, leaves |
 //! | [`token`] | the token path | leaves |
 //! | [`upstream`] | one DQE server, the connections to it, the HTTP/1.1 client | leaves |
-//! | [`admin`] | second listener: health and metrics | `token`, `upstream` (views), leaves |
+//! | [`admin`] | second listener: health, metrics and status | `token`, `upstream` (views), leaves |
 //! | [`sandbox`] | a fake DQE for people and tests | nothing of ours |
 //! | [`dqe`] | what is true of DQE alone; pure | – (leaf) |
 //! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`telemetry`] | leaves, importable by all | `caller` → `deadline` |

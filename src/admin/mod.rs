@@ -4,6 +4,7 @@
 //! - `/livez` (also `/healthz`) — 200 as long as the process runs, whatever the tokens are
 //! - `/readyz` — 200 when calls can be served, else 503; `?verbose` lists each check
 //! - `/metrics` — OpenMetrics
+//! - `/status.json` — each scope's token and the last 50 token events, as JSON
 //!
 //! GET and HEAD only. Nothing here shows a token, a secret or a request, and
 //! nothing changes the proxy.
@@ -12,6 +13,7 @@ mod health;
 mod metrics;
 mod server;
 mod source;
+mod status;
 #[cfg(test)]
 mod testing;
 
@@ -38,6 +40,7 @@ const INDEX: &str = "\
 /readyz          200 when calls can be served, else 503
 /readyz?verbose  the same, with each check and each scope
 /metrics         counters, for Prometheus (OpenMetrics)
+/status.json     each scope's token and the last 50 token events
 ";
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -49,6 +52,7 @@ fn answer(request: &Request<Incoming>, source: &dyn Source, exposition: &Exposit
         "/livez" | "/healthz" => health::live(),
         "/readyz" => health::ready(source, is_verbose(request.uri().query())),
         "/metrics" => exposition.answer(),
+        "/status.json" => status::answer(source),
         _ => {
             return Answer::text(
                 StatusCode::NOT_FOUND,

@@ -180,6 +180,7 @@ mod tests {
                 ("/readyz", "200 OK", "\r\n\r\nok\n"),
                 ("/readyz?verbose", "200 OK", "[-]token client_phone failed"),
                 ("/metrics", "200 OK", "\n# EOF\n"),
+                ("/status.json", "200 OK", "\"client_phone\""),
                 ("/nothing", "404 Not Found", "/readyz "),
             ] {
                 let answer = ask(address, "GET", target).await;
@@ -194,10 +195,10 @@ mod tests {
                 );
                 let head = answer.split("\r\n\r\n").next().unwrap();
                 assert!(head.contains("\r\nconnection: close"), "{answer}");
-                let kind = if target == "/metrics" {
-                    "application/openmetrics-text; version=1.0.0; charset=utf-8"
-                } else {
-                    "text/plain; charset=utf-8"
+                let kind = match target {
+                    "/metrics" => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                    "/status.json" => "application/json",
+                    _ => "text/plain; charset=utf-8",
                 };
                 assert!(
                     head.contains(&format!("\r\ncontent-type: {kind}")),

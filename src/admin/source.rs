@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::metrics::{Metrics, RatioSums};
+use crate::token::Event;
 
 /// The running proxy, as operators see it. Asked at each request of an
 /// operator, from the control thread; must not block.
 pub trait Source: Send + Sync + 'static {
     /// One per scope that a token is kept for; scopes differ.
     fn tokens(&self) -> Vec<TokenView>;
+
+    /// What happened to the tokens lately, oldest first.
+    fn token_events(&self) -> Vec<Event>;
 
     /// Whether the proxy has been told to stop.
     fn is_draining(&self) -> bool;

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{LastError, Renewals, Source, TokenState, TokenView};
+use crate::dqe::Scope;
 use crate::metrics::{Metrics, RatioSums};
+use crate::token::{Event, Reason, What};
 
 pub(super) struct Fake {
     pub(super) tokens: Vec<TokenView>,
+    pub(super) events: Vec<Event>,
     pub(super) is_draining: AtomicBool,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -47,6 +50,7 @@ impl Fake {
         let routes = vec!["/RNVP".to_owned(), "/odd \"route\"\\*".to_owned()];
         Self {
             tokens: vec![fresh, refused],
+            events: every_event(),
             is_draining: AtomicBool::new(false),
             metrics: Arc::new(Metrics::new(
                 routes,
@@ -60,6 +64,47 @@ impl Fake {
     pub(super) fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
+}
+
+/// One of each kind, a second apart.
+fn every_event() -> Vec<Event> {
+    let second = Duration::from_secs(1);
+    let kinds = [
+        (None, What::Reloaded),
+        (
+            Some(Scope::Address),
+            What::Granted {
+                generation: 7,
+                life: 300 * second,
+                slack: Some(150 * second),
+            },
+        ),
+        (
+            Some(Scope::Phone),
+            What::Granted {
+                generation: 1,
+                life: 2 * second,
+                slack: None,
+            },
+        ),
+        (Some(Scope::Address), What::Repeated),
+        (
+            Some(Scope::Address),
+            What::Failed {
+                reason: Reason::TimedOut,
+                next_try: Duration::from_micros(1_234_567),
+            },
+        ),
+        (Some(Scope::Address), What::Rejected { generation: 7 }),
+        (Some(Scope::Address), What::Suspected { generation: 8 }),
+        (Some(Scope::Address), What::Restarted),
+    ];
+    let start = UNIX_EPOCH + Duration::from_millis(1_763_951_600_500);
+    let seconds = (0..).map(|seconds| start + second * seconds);
+    let events = kinds.into_iter().zip(seconds);
+    events
+        .map(|((scope, what), at)| Event { at, scope, what })
+        .collect()
 }
 
 fn renewals(outcome: &'static str, reason: &'static str, count: u64) -> Renewals {
@@ -94,6 +139,10 @@ pub(super) fn token(scope: &'static str, state: TokenState, seconds: Option<f64>
 impl Source for Fake {
     fn tokens(&self) -> Vec<TokenView> {
         self.tokens.clone()
+    }
+
+    fn token_events(&self) -> Vec<Event> {
+        self.events.clone()
     }
 
     fn is_draining(&self) -> bool {

@@ -25,6 +25,10 @@ impl admin::Source for View {
         cells.map(|cell| token_view(&cell.view())).collect()
     }
 
+    fn token_events(&self) -> Vec<token::Event> {
+        self.engine.events()
+    }
+
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
