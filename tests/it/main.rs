@@ -10,6 +10,7 @@ mod faults;
 mod framing;
 mod isolation;
 mod layering;
+mod observing;
 mod operating;
 mod sandbox;
 mod support;
