@@ -101,7 +101,8 @@ pub enum What {
         /// When the next one is due.
         next_try: Duration,
     },
-    /// A token was rejected by the server, and a renewal forced.
+    /// A token was rejected by the server and is in use no more: a renewal is
+    /// forced, or the one under way will do.
     Rejected {
         /// Its number.
         generation: u64,

@@ -287,6 +287,7 @@ impl Cell {
             }
             Rejection::Hastened => {
                 self.token.store(None);
+                self.note(What::Rejected { generation });
                 self.hurry.notify_one();
             }
             Rejection::Joined => self.token.store(None),

@@ -104,14 +104,14 @@ async fn callers_of_a_revoked_token_are_held_while_tries_follow_each_other_close
 }
 
 #[tokio::test]
-async fn a_rejection_hastens_the_renewal_that_is_under_way() {
+async fn a_rejection_hastens_the_renewal_that_is_under_way_and_is_told() {
     // The renewal's own call is silent, and would be for 1.5 s.
     let endpoint = Endpoint::start(|call| match call.number {
         1 => Answer::Silence,
         _ => Answer::numbered(call, 300.0),
     })
     .await;
-    let (_engine, cell) = one_scope(&endpoint);
+    let (engine, cell) = one_scope(&endpoint);
     let first = cell.wait(SECOND).await.unwrap();
     assert!(cell.suspect(first.generation()));
     until(SECOND, "the renewal is under way", || {
@@ -120,6 +120,8 @@ async fn a_rejection_hastens_the_renewal_that_is_under_way() {
     .await;
     let renewed = cell.renewed_after(first.generation(), millis(700)).await;
     assert_eq!(renewed.expect("in time").generation(), 2);
+    let rejected = What::Rejected { generation: 1 };
+    assert!(engine.events().iter().any(|event| event.what == rejected));
 }
 
 #[tokio::test]
