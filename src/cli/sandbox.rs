@@ -46,6 +46,9 @@ pub(crate) struct SandboxArgs {
     /// Seed of tokens and of the faults' probabilities
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+    /// How many requests the journal remembers, within 64 MiB
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().journal_size)]
+    journal_size: usize,
     /// Print nothing for each request
     #[arg(long)]
     quiet: bool,
@@ -92,21 +95,25 @@ async fn serve(arguments: SandboxArgs) -> Result<(), Failure> {
         })?;
     }
     say!("{}", greeting(&sandbox, &settings, ca_file.as_deref()));
-    let mut entries = sandbox.watch();
-    loop {
-        tokio::select! {
-            () = signals.first() => break,
-            entry = entries.recv() => match entry {
-                Ok(entry) if !quiet => say!("{}", line(&entry)),
-                Ok(_) => {}
-                Err(RecvError::Lagged(missed)) if !quiet => say!("… {missed} requests not shown"),
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => break,
-            },
-        }
+    tokio::select! {
+        () = signals.first() => {}
+        // Nobody watches a quiet sandbox: watching costs a copy of every entry.
+        () = show(&sandbox), if !quiet => {}
     }
     sandbox.shutdown().await;
     Ok(())
+}
+
+/// Prints a line for each request, until the sandbox ends.
+async fn show(sandbox: &Sandbox) {
+    let mut entries = sandbox.watch();
+    loop {
+        match entries.recv().await {
+            Ok(entry) => say!("{}", line(&entry)),
+            Err(RecvError::Lagged(missed)) => say!("… {missed} requests not shown"),
+            Err(RecvError::Closed) => return,
+        }
+    }
 }
 
 fn settings(arguments: SandboxArgs) -> Result<Settings, Failure> {
@@ -125,6 +132,7 @@ fn settings(arguments: SandboxArgs) -> Result<Settings, Failure> {
         client_secrets: arguments.client_secret,
         switches,
         faults: arguments.fault,
+        journal_size: arguments.journal_size,
         seed: arguments.seed,
         ..Settings::default()
     })
@@ -184,7 +192,8 @@ fn line(entry: &Entry) -> String {
 fn faults_and_switches() -> String {
     let mut help = "Faults are written [target:]kind[=value][,option=value…]\n  \
         targets: token, business, any, path=/TEL/, scope=client_b2b, joined by &\n  \
-        options: times=N, after=N, probability=0.1, retry-after=SECONDS\n  kinds:\n"
+        options: times=N, after=N, probability=0.1, retry-after=SECONDS\n  \
+        example: token:any-of=status=500|reset|hang|html-200|empty-200,probability=0.3\n  kinds:\n"
         .to_owned();
     for (kind, does) in KINDS {
         // Writing into a string cannot fail.

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::credential::Verdict;
-use super::fault::Kind;
+use super::fault::{Kind, Loss};
 use super::message::{Answer, Head, JSON, TEXT};
 use super::parameters::Parameters;
 use super::route::{Endpoint, Route, Style};
@@ -79,11 +79,7 @@ pub(crate) fn replaced(decisive: Option<&Kind>, route: Option<Route>) -> Option<
                 None => answer,
             })
         }
-        Kind::Html200 => Some(Answer::new(
-            200,
-            "text/html; charset=utf-8",
-            "<!DOCTYPE html><html><body><h1>Maintenance</h1></body></html>",
-        )),
+        Kind::Html200 => Some(maintenance_page()),
         Kind::Empty200 => Some(Answer::new(200, JSON, "")),
         // A business path refuses in its own words, see `altered`.
         Kind::Unauthorized if !has_own_refusal => {
@@ -91,6 +87,14 @@ pub(crate) fn replaced(decisive: Option<&Kind>, route: Option<Route>) -> Option<
         }
         _ => None,
     }
+}
+
+fn maintenance_page() -> Answer {
+    Answer::new(
+        200,
+        "text/html; charset=utf-8",
+        "<!DOCTYPE html><html><body><h1>Maintenance</h1></body></html>",
+    )
 }
 
 /// The computed answer with what a fault changes in its body.
@@ -101,6 +105,11 @@ pub(crate) fn altered(mut answer: Answer, decisive: Option<&Kind>) -> Answer {
             answer
                 .headers
                 .push(("www-authenticate", "Bearer".to_owned()));
+        }
+        Some(Kind::LoseReply(Loss::Empty)) => return Answer::new(200, JSON, ""),
+        Some(Kind::LoseReply(Loss::Html)) => return maintenance_page(),
+        Some(Kind::LoseReply(Loss::Status500)) => {
+            return Answer::text(500, "Internal Server Error");
         }
         Some(Kind::TruncatedJson) => answer.body.truncate(answer.body.len() / 2),
         Some(Kind::WrongAnswer) if answer.content_type == JSON => {

@@ -11,7 +11,7 @@ use super::counters::{Violation, count};
 use super::credential::{self, Bench, Presented, Verdict};
 use super::date::DateLine;
 use super::delivery::{Delivery, Next, append_chunked};
-use super::fault::{Kind, Subject};
+use super::fault::{Kind, Loss, Subject};
 use super::inspect;
 use super::journal::{BODY_KEPT, Entry};
 use super::message::{Answer, AnswerLength, Framing, Head};
@@ -137,6 +137,7 @@ impl<Stream: Transport> Connection<Stream> {
         for violation in &entry.violations {
             self.state.tally.violation(*violation);
         }
+        self.state.tally.carried(&presented);
         // Copied when it is cut, so that the journal does not keep the rest alive.
         entry.body = match body.get(..BODY_KEPT) {
             Some(first) if body.len() > BODY_KEPT => Bytes::copy_from_slice(first),
@@ -186,9 +187,10 @@ impl<Stream: Transport> Connection<Stream> {
             scope,
         };
         let mut spoiling = Spoiling::default();
-        for (kind, name) in self.state.draw_faults(subject, early) {
-            spoiling.names.push(name);
-            match kind {
+        for drawn in self.state.draw_faults(subject, early) {
+            self.state.tally.fault(token_endpoint, drawn.kind.label());
+            spoiling.names.push(drawn.name);
+            match drawn.kind {
                 Kind::Slow(delay) => spoiling.delay += delay,
                 // Acts now: the request is judged after the revocation.
                 Kind::Revoke(scope) => {
@@ -302,6 +304,16 @@ impl<Stream: Transport> Connection<Stream> {
                 state::now(),
             ),
         };
+        if let Some(Kind::LoseReply(loss)) = spoiling.decisive {
+            match loss {
+                Loss::Reset => return Ok((Next::Reset, Ending::Spoilt)),
+                Loss::Stall => {
+                    self.wire.wait_for_end().await;
+                    return Ok((Next::Close, Ending::Abandoned));
+                }
+                Loss::Empty | Loss::Html | Loss::Status500 => {}
+            }
+        }
         let answer = answer::altered(answer, spoiling.decisive.as_ref());
         let delivery = Delivery::of(spoiling.decisive.as_ref(), answer.body.len(), keep_open);
         let bodiless = matches!(answer.status, 204 | 304);
@@ -320,7 +332,27 @@ impl<Stream: Transport> Connection<Stream> {
         // Before it is sent, so that whoever has the answer finds it in the journal.
         self.state.ended(sequence, Some(answer.status), false);
         self.wire.send(&bytes).await?;
+        if spoiling.decisive.is_none() {
+            self.tell(&received, answer.status);
+        }
         Ok((delivery.next, Ending::Answered))
+    }
+
+    /// Notes what an answer has told about tokens: a 401 the end of the one it refuses, a new token
+    /// the end of those it replaces. A classic refusal under a 200 tells nothing for certain.
+    fn tell(&self, received: &Received<'_>, status: u16) {
+        match (received.route, received.verdict) {
+            (Some(route), _) if route.is_token_endpoint() && status == 200 => {
+                if let Some(scope) = token_endpoint::asked_scope(received.parameters) {
+                    self.state.tokens().tell_revoked(scope, state::now());
+                }
+            }
+            (Some(_), Verdict::Refused(value)) if status == 401 => {
+                let skew = self.state.switches().clock_skew;
+                self.state.tokens().tell(value, state::now(), skew);
+            }
+            _ => {}
+        }
     }
 
     /// Answers before the body is read, then reads the body and goes on.

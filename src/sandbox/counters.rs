@@ -1,9 +1,12 @@
 //! Counters that never wrap and are never reset unless asked.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use super::credential::{Kind, Presented};
 use super::route::Family;
-use super::token::Scope;
+use super::token::{SCOPES, Scope, Standing};
 use super::token_endpoint::Outcome;
 
 /// Something a proxy in front of DQE must not do, seen in a request.
@@ -17,9 +20,9 @@ pub enum Violation {
     OtherAuthorization,
     /// A business request without any credential.
     NoCredential,
-    /// A token whose life was over when the request arrived.
+    /// A token whose announced life was over when the request arrived.
     ExpiredToken,
-    /// A token revoked before the request arrived.
+    /// A revoked token, a second or more after its holder was told: by a 401, or by a newer token.
     RevokedToken,
     /// A token this sandbox never issued.
     UnknownToken,
@@ -83,6 +86,9 @@ pub struct Counters {
     families: [u64; Family::ALL.len()],
     issued: [u64; SCOPES],
     outcomes: [u64; OUTCOMES.len()],
+    carried: [u64; STANDINGS.len()],
+    least_life_left: [Option<u64>; SCOPES],
+    faults: BTreeMap<String, u64>,
     /// Connections accepted.
     pub connections: u64,
     /// Requests received, token endpoint and unknown paths included.
@@ -99,7 +105,15 @@ pub struct Counters {
     pub panics: u64,
 }
 
-const SCOPES: usize = Scope::OAUTH.len() + 1;
+/// In the order of their discriminants.
+const STANDINGS: [(Standing, &str); 4] = [
+    (Standing::Live, "live"),
+    (Standing::Expired, "expired"),
+    (Standing::Revoked, "revoked"),
+    (Standing::Unknown, "unknown"),
+];
+/// No token has been carried so far.
+const NONE_SEEN: u64 = u64::MAX;
 const OUTCOMES: [&str; 8] = [
     "issued",
     "renewed",
@@ -148,7 +162,26 @@ impl Counters {
             .map_or(0, |at| self.outcomes[at])
     }
 
-    /// Every counter by name, for printing.
+    /// Tokens carried by business requests, by what they were on arrival. A revoked or expired one
+    /// whose holder could not know is counted here and is no violation.
+    pub fn carried(&self, standing: Standing) -> u64 {
+        self.carried[standing as usize]
+    }
+
+    /// The least that was left of a token of this scope when a business request arrived with it,
+    /// in thousandths of its announced life; none before the first.
+    pub fn least_life_left(&self, scope: Scope) -> Option<u64> {
+        self.least_life_left[scope as usize]
+    }
+
+    /// Requests hit by a fault of this kind, such as `token.status` or `business.reset`; of
+    /// `lose-reply` the way of losing is part of the kind: `token.lose-reply-stall`.
+    pub fn faults(&self, kind: &str) -> u64 {
+        self.faults.get(kind).copied().unwrap_or_default()
+    }
+
+    /// Every counter by name, for printing. Kinds of faults that hit nothing and scopes without
+    /// a carried token are left out.
     pub fn list(&self) -> Vec<(String, u64)> {
         let mut list = vec![
             ("connections".to_owned(), self.connections),
@@ -170,6 +203,20 @@ impl Counters {
                 .chain([Scope::IdMobile])
                 .map(|scope| (format!("issued.{scope}"), self.tokens_issued(scope))),
         );
+        list.extend(
+            STANDINGS.map(|(standing, name)| (format!("carried.{name}"), self.carried(standing))),
+        );
+        list.extend(
+            Scope::OAUTH
+                .into_iter()
+                .chain([Scope::IdMobile])
+                .filter_map(|scope| {
+                    let least = self.least_life_left(scope)?;
+                    Some((format!("least_life_left_permille.{scope}"), least))
+                }),
+        );
+        let faults = self.faults.iter();
+        list.extend(faults.map(|(kind, hits)| (format!("fault.{kind}"), *hits)));
         list.push(("violations".to_owned(), self.violations()));
         list.extend(
             Violation::ALL.map(|one| (format!("violation.{}", one.name()), self.violation(one))),
@@ -179,12 +226,16 @@ impl Counters {
 }
 
 /// The counters as the tasks increment them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tally {
     violations: [AtomicU64; Violation::ALL.len()],
     families: [AtomicU64; Family::ALL.len()],
     issued: [AtomicU64; SCOPES],
     outcomes: [AtomicU64; OUTCOMES.len()],
+    carried: [AtomicU64; STANDINGS.len()],
+    least_life_left: [AtomicU64; SCOPES],
+    /// Locked only by requests that a fault hits.
+    faults: Mutex<BTreeMap<String, u64>>,
     pub(crate) connections: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) token_endpoint_requests: AtomicU64,
@@ -192,6 +243,27 @@ pub(crate) struct Tally {
     pub(crate) expectations: AtomicU64,
     pub(crate) abandoned: AtomicU64,
     pub(crate) panics: AtomicU64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            violations: Default::default(),
+            families: Default::default(),
+            issued: Default::default(),
+            outcomes: Default::default(),
+            carried: Default::default(),
+            least_life_left: std::array::from_fn(|_| AtomicU64::new(NONE_SEEN)),
+            faults: Mutex::default(),
+            connections: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            token_endpoint_requests: AtomicU64::new(0),
+            unknown_paths: AtomicU64::new(0),
+            expectations: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Tally {
@@ -223,6 +295,26 @@ impl Tally {
         count(&self.outcomes[at]);
     }
 
+    /// The tokens a business request carried.
+    pub(crate) fn carried(&self, credentials: &[Presented]) {
+        for one in credentials {
+            let Kind::Token(standing) = one.kind else {
+                continue;
+            };
+            count(&self.carried[standing as usize]);
+            if let (Some(scope), Some(left)) = (one.scope, one.life_left) {
+                self.least_life_left[scope as usize].fetch_min(u64::from(left), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A fault of the kind `label` hit a request.
+    pub(crate) fn fault(&self, token_endpoint: bool, label: &str) {
+        let side = if token_endpoint { "token" } else { "business" };
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        *faults.entry(format!("{side}.{label}")).or_default() += 1;
+    }
+
     /// A reading; the counters are read one after the other, not as one.
     pub(crate) fn read(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -231,6 +323,15 @@ impl Tally {
             families: std::array::from_fn(|at| read(&self.families[at])),
             issued: std::array::from_fn(|at| read(&self.issued[at])),
             outcomes: std::array::from_fn(|at| read(&self.outcomes[at])),
+            carried: std::array::from_fn(|at| read(&self.carried[at])),
+            least_life_left: std::array::from_fn(|at| {
+                Some(read(&self.least_life_left[at])).filter(|left| *left != NONE_SEEN)
+            }),
+            faults: self
+                .faults
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             connections: read(&self.connections),
             requests: read(&self.requests),
             token_endpoint_requests: read(&self.token_endpoint_requests),
@@ -248,7 +349,8 @@ impl Tally {
             .iter()
             .chain(&self.families)
             .chain(&self.issued)
-            .chain(&self.outcomes);
+            .chain(&self.outcomes)
+            .chain(&self.carried);
         let single = [
             &self.connections,
             &self.requests,
@@ -261,6 +363,11 @@ impl Tally {
         for counter in all.chain(single) {
             counter.store(0, Ordering::Relaxed);
         }
+        for least in &self.least_life_left {
+            least.store(NONE_SEEN, Ordering::Relaxed);
+        }
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.clear();
     }
 }
 

@@ -45,6 +45,11 @@ pub struct Presented {
     pub generation: Option<u64>,
     /// Live, but of a scope that this path does not take.
     pub wrong_scope: bool,
+    /// Revoked or cut short by a clock's skew, and its holder could not know: not refused so far,
+    /// not replaced so far, or so shortly before that the request was on its way.
+    pub untold: bool,
+    /// What was left of the life its token was announced with, in thousandths.
+    pub life_left: Option<u16>,
     /// The value as sent; printing helpers mask it.
     pub(crate) value: String,
 }
@@ -163,20 +168,23 @@ fn judge(
     now: Instant,
 ) -> Presented {
     let value = value.trim();
-    let (kind, issued) = if value.is_empty() {
+    let (kind, judged) = if value.is_empty() {
         (Kind::Empty, None)
     } else if value == bench.client_id {
         (Kind::LicenceCode, None)
     } else {
-        let (standing, issued) = bench.tokens.judge(value, now + bench.switches.clock_skew);
-        (Kind::Token(standing), issued)
+        let judged = bench.tokens.judge(value, now, bench.switches.clock_skew);
+        (Kind::Token(judged.standing), Some(judged))
     };
+    let issued = judged.and_then(|judged| judged.issued);
     Presented {
         carrier,
         kind,
         scope: issued.map(|(scope, _)| scope),
         generation: issued.map(|(_, generation)| generation),
         wrong_scope: issued.is_some_and(|(scope, _)| !takes(route.family, scope, bench.switches)),
+        untold: judged.is_some_and(|judged| judged.untold),
+        life_left: judged.and_then(|judged| judged.left),
         value: value.to_owned(),
     }
 }
@@ -206,6 +214,7 @@ mod tests {
     use super::*;
     use crate::sandbox::random::Random;
     use crate::sandbox::route;
+    use crate::sandbox::switches::TokenReuse;
     use crate::sandbox::token::Issuing;
 
     /// `{phone}` in header or query stands for a live token of `client_phone`, `{general}` likewise.
@@ -214,7 +223,8 @@ mod tests {
         let now = Instant::now();
         let issuing = Issuing {
             life: Duration::from_secs(9),
-            reuse: false,
+            reuse: TokenReuse::Off,
+            reuse_tells_life: false,
             only_one: false,
             special_characters: false,
         };

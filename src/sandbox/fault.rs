@@ -15,18 +15,75 @@ pub(crate) enum Kind {
     Reset,
     ResetAfterHead,
     CutBody,
-    Status { code: u16, retry_after: Option<u64> },
+    Status {
+        code: u16,
+        retry_after: Option<u64>,
+    },
     Garbage,
     Html200,
     Empty200,
     TruncatedJson,
     Revoke(Option<Scope>),
     RefuseScope(Scope),
-    WrongContentLength { larger: bool },
+    WrongContentLength {
+        larger: bool,
+    },
     Unauthorized,
     WrongAnswer,
     EarlyAnswer,
     CloseAfterAnswer,
+    LoseReply(Loss),
+    /// One of these, drawn anew for each request it hits.
+    AnyOf(Vec<Self>),
+}
+
+/// How a reply that was computed, with all it entails, is lost on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    Reset,
+    Stall,
+    Empty,
+    Html,
+    Status500,
+}
+
+impl Kind {
+    /// The word it is counted under.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Slow(_) => "slow",
+            Self::Hang => "hang",
+            Self::Reset => "reset",
+            Self::ResetAfterHead => "reset-after-head",
+            Self::CutBody => "cut-body",
+            Self::Status { .. } => "status",
+            Self::Garbage => "garbage",
+            Self::Html200 => "html-200",
+            Self::Empty200 => "empty-200",
+            Self::TruncatedJson => "truncated-json",
+            Self::Revoke(_) => "revoke",
+            Self::RefuseScope(_) => "refuse-scope",
+            Self::WrongContentLength { .. } => "wrong-content-length",
+            Self::Unauthorized => "unauthorized",
+            Self::WrongAnswer => "wrong-answer",
+            Self::EarlyAnswer => "early-answer",
+            Self::CloseAfterAnswer => "close-after-answer",
+            Self::LoseReply(Loss::Reset) => "lose-reply-reset",
+            Self::LoseReply(Loss::Stall) => "lose-reply-stall",
+            Self::LoseReply(Loss::Empty) => "lose-reply-empty",
+            Self::LoseReply(Loss::Html) => "lose-reply-html",
+            Self::LoseReply(Loss::Status500) => "lose-reply-500",
+            Self::AnyOf(_) => "any-of",
+        }
+    }
+}
+
+/// A fault that hits a request.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Drawn {
+    pub(crate) kind: Kind,
+    /// The fault as it was written; of an `any-of`, the alternative it came down to as well.
+    pub(crate) name: String,
 }
 
 /// What a fault looks at to decide whether a request is concerned.
@@ -138,7 +195,7 @@ impl Faults {
 
     /// Draws the faults that hit this request, in the order they were set. `early` asks for
     /// `early-answer` alone, its absence for all the others.
-    pub(crate) fn draw(&mut self, subject: Subject<'_>, early: bool) -> Vec<(Kind, String)> {
+    pub(crate) fn draw(&mut self, subject: Subject<'_>, early: bool) -> Vec<Drawn> {
         let mut drawn = Vec::new();
         for active in &mut self.active {
             let fault = &active.fault;
@@ -153,7 +210,22 @@ impl Faults {
                 continue;
             }
             active.shown.hits += 1;
-            drawn.push((fault.kind.clone(), active.shown.text.clone()));
+            let text = &active.shown.text;
+            drawn.push(match &fault.kind {
+                Kind::AnyOf(kinds) => {
+                    let Some(kind) = self.random.one_of(kinds) else {
+                        continue;
+                    };
+                    Drawn {
+                        name: format!("{text} → {}", kind.label()),
+                        kind: kind.clone(),
+                    }
+                }
+                kind => Drawn {
+                    kind: kind.clone(),
+                    name: text.clone(),
+                },
+            });
         }
         drawn
     }
@@ -215,10 +287,34 @@ mod tests {
             ("refuse-scope=client_b2b", TOKEN, 10),
             ("hang", TOKEN, 0),
             ("early-answer", TEL, 0),
+            ("token:any-of=reset|hang|status=500", TOKEN, 10),
+            ("token:any-of=reset|hang,times=4", TOKEN, 4),
+            ("token:lose-reply=stall", TOKEN, 10),
         ] {
             assert_eq!(hits(text, subject, 10), expected, "{text}");
         }
         let sometimes = hits("reset,probability=0.5", TEL, 1000);
         assert!((400..600).contains(&sometimes), "{sometimes}");
+    }
+
+    #[test]
+    fn any_of_draws_each_of_its_kinds_and_the_same_again_from_the_same_seed() {
+        let draw = || {
+            let mut faults = Faults::new(Random::seeded(Some(1)));
+            faults
+                .set("token:any-of=reset|status=500|hang,probability=0.3")
+                .unwrap();
+            (0..1000)
+                .flat_map(|_| faults.draw(TOKEN, false))
+                .map(|drawn| drawn.kind.label())
+                .collect::<Vec<_>>()
+        };
+        let drawn = draw();
+        assert!((250..350).contains(&drawn.len()), "{}", drawn.len());
+        for label in ["reset", "status", "hang"] {
+            let count = drawn.iter().filter(|one| **one == label).count();
+            assert!((70..130).contains(&count), "{label}: {count}");
+        }
+        assert_eq!(drawn, draw());
     }
 }

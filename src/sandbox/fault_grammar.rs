@@ -5,18 +5,21 @@
 //! - target: `token`, `business`, `any`, `path=/TEL/`, `scope=client_b2b`, or several joined by
 //!   `&` that must all hold. Without a target: `business`; for `refuse-scope`: `token`.
 //! - kind: see [`KINDS`].
+//! - `any-of=KIND|KIND…` draws one of several kinds for each request it hits; a kind that is
+//!   written twice is twice as likely.
 //! - options: `times=N` (the next N only), `after=N` (let N pass first), `probability=0.1`
 //!   (seeded), `retry-after=SECONDS` (with `status`).
 //!
 //! Examples: `token:status=503,retry-after=2,times=3` · `business:slow=200ms` ·
-//! `path=/TEL/:reset` · `scope=client_email:unauthorized,probability=0.5`.
+//! `path=/TEL/:reset` · `scope=client_email:unauthorized,probability=0.5` ·
+//! `token:any-of=status=500|reset|hang|html-200|empty-200,probability=0.3`.
 
-use super::fault::{Fault, Kind, Target};
+use super::fault::{Fault, Kind, Loss, Target};
 use super::switches::parse_duration;
 use super::token::Scope;
 
 /// Every kind of fault, with what it does.
-pub const KINDS: [(&str, &str); 17] = [
+pub const KINDS: [(&str, &str); 19] = [
     ("slow=DURATION", "answers after this long"),
     ("hang", "never answers, until the connection closes"),
     ("reset", "sends a TCP reset before any answer byte"),
@@ -55,6 +58,14 @@ pub const KINDS: [(&str, &str); 17] = [
         "close-after-answer",
         "answers as if the connection stayed open, then closes it",
     ),
+    (
+        "lose-reply[=reset|stall|empty|html|500]",
+        "does all that was asked, issues the token, then loses the reply in this way",
+    ),
+    (
+        "any-of=KIND|KIND…",
+        "draws one of these kinds for each request it hits",
+    ),
 ];
 
 /// Why a fault's text is refused; the sentence says what exists.
@@ -79,9 +90,13 @@ pub(crate) fn parse(text: &str) -> Result<Fault, FaultError> {
     };
     let mut parts = what.split(',').map(str::trim);
     let kind_text = parts.next().unwrap_or_default();
+    let kind = match kind_text.strip_prefix("any-of=") {
+        Some(kinds) => parse_alternatives(kinds)?,
+        None => parse_kind(kind_text)?,
+    };
     let mut fault = Fault {
         targets,
-        kind: parse_kind(kind_text)?,
+        kind,
         times: None,
         after: 0,
         probability: 1.0,
@@ -101,16 +116,18 @@ pub(crate) fn parse(text: &str) -> Result<Fault, FaultError> {
                 .parse()
                 .map_err(|_| refuse(format!("option {name} takes a whole number, not {value:?}")))
         };
-        match (name, &mut fault.kind) {
-            ("times", _) => fault.times = Some(number()?),
-            ("after", _) => fault.after = number()?,
-            ("retry-after", Kind::Status { retry_after, .. }) => *retry_after = Some(number()?),
-            ("retry-after", _) => {
-                return Err(refuse(
-                    "option retry-after goes with status=CODE only".to_owned(),
-                ));
+        match name {
+            "times" => fault.times = Some(number()?),
+            "after" => fault.after = number()?,
+            "retry-after" => {
+                let seconds = number()?;
+                if !set_retry_after(&mut fault.kind, seconds) {
+                    return Err(refuse(
+                        "option retry-after goes with status=CODE only".to_owned(),
+                    ));
+                }
             }
-            ("probability", _) => {
+            "probability" => {
                 fault.probability = value
                     .parse()
                     .ok()
@@ -119,7 +136,7 @@ pub(crate) fn parse(text: &str) -> Result<Fault, FaultError> {
                         refuse(format!("option probability takes 0 to 1, not {value:?}"))
                     })?;
             }
-            (other, _) => {
+            other => {
                 return Err(refuse(format!(
                     "there is no option {other:?}; there are times, after, probability, retry-after"
                 )));
@@ -127,6 +144,38 @@ pub(crate) fn parse(text: &str) -> Result<Fault, FaultError> {
         }
     }
     Ok(fault)
+}
+
+/// `early-answer` has no place among alternatives: it is decided before the body is read.
+fn parse_alternatives(text: &str) -> Result<Kind, FaultError> {
+    let mut kinds = Vec::new();
+    for word in text.split('|') {
+        let kind = parse_kind(word.trim())?;
+        if kind == Kind::EarlyAnswer {
+            return Err(refuse(
+                "early-answer cannot be one of any-of: it is decided before the others".to_owned(),
+            ));
+        }
+        kinds.push(kind);
+    }
+    Ok(Kind::AnyOf(kinds))
+}
+
+/// Whether there was a status to say it with.
+fn set_retry_after(kind: &mut Kind, seconds: u64) -> bool {
+    match kind {
+        Kind::Status { retry_after, .. } => {
+            *retry_after = Some(seconds);
+            true
+        }
+        Kind::AnyOf(kinds) => {
+            let set = kinds
+                .iter_mut()
+                .filter_map(|kind| set_retry_after(kind, seconds).then_some(()));
+            set.count() > 0
+        }
+        _ => false,
+    }
 }
 
 fn parse_target(text: &str) -> Result<Target, FaultError> {
@@ -182,6 +231,11 @@ fn parse_kind(text: &str) -> Result<Kind, FaultError> {
         ("wrong-answer", None) => Kind::WrongAnswer,
         ("early-answer", None) => Kind::EarlyAnswer,
         ("close-after-answer", None) => Kind::CloseAfterAnswer,
+        ("lose-reply", None | Some("reset")) => Kind::LoseReply(Loss::Reset),
+        ("lose-reply", Some("stall")) => Kind::LoseReply(Loss::Stall),
+        ("lose-reply", Some("empty")) => Kind::LoseReply(Loss::Empty),
+        ("lose-reply", Some("html")) => Kind::LoseReply(Loss::Html),
+        ("lose-reply", Some("500")) => Kind::LoseReply(Loss::Status500),
         _ => {
             let known: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
             return Err(refuse(format!(
@@ -219,7 +273,9 @@ mod tests {
                 .replace("CODE", "503")
                 .replace("[=all|SCOPE]", "=client_b2b")
                 .replace("SCOPE", "client_b2b")
-                .replace("large|small", "small");
+                .replace("large|small", "small")
+                .replace("[=reset|stall|empty|html|500]", "=stall")
+                .replace("KIND|KIND…", "reset|status=500|revoke=all");
             assert!(parse(&text).is_ok(), "{text}");
         }
     }
@@ -237,6 +293,11 @@ mod tests {
             ("reset,probability=2", "0 to 1"),
             ("scope=phone:reset", "client_phone"),
             ("", "there is no fault"),
+            ("lose-reply=fire", "lose-reply[=reset|stall"),
+            ("any-of=reset|explode", "wrong-answer"),
+            ("any-of=reset|early-answer", "before the others"),
+            ("any-of=reset|any-of=hang", "there is no fault"),
+            ("any-of=reset|hang,retry-after=1", "status=CODE"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(told), "{text}: {error}");

@@ -48,6 +48,7 @@ pub(crate) fn violations(
         match one.kind {
             Kind::Token(Standing::Live) if one.wrong_scope => note(Violation::WrongScope),
             Kind::Token(Standing::Live) | Kind::Empty => {}
+            Kind::Token(_) if one.untold => {}
             Kind::Token(Standing::Expired) => note(Violation::ExpiredToken),
             Kind::Token(Standing::Revoked) => note(Violation::RevokedToken),
             Kind::Token(Standing::Unknown) => note(Violation::UnknownToken),

@@ -82,7 +82,7 @@ pub use message::Version;
 pub use route::Family;
 pub use settings::Settings;
 pub use switches::{
-    Carriage, ContentType, ErrorBody, ExpiresIn, SwitchError, Switches, parse_duration,
+    Carriage, ContentType, ErrorBody, ExpiresIn, SwitchError, Switches, TokenReuse, parse_duration,
 };
 pub use token::{Scope, Standing};
 pub use token_endpoint::Outcome;
@@ -286,12 +286,12 @@ impl Sandbox {
         self.running.state.set_token_life(life);
     }
 
-    /// Revokes every token issued so far; answers how many.
+    /// Revokes every token issued so far; answers how many were live.
     pub fn revoke_all_tokens(&self) -> usize {
         self.running.state.revoke(None)
     }
 
-    /// Revokes every token of a scope issued so far; answers how many.
+    /// Revokes every token of a scope issued so far; answers how many were live.
     pub fn revoke(&self, scope: Scope) -> usize {
         self.running.state.revoke(Some(scope))
     }

@@ -33,16 +33,17 @@ impl Random {
         drawn < probability
     }
 
+    /// One of `list`, each as likely as the others; none of an empty list.
+    pub(crate) fn one_of<'list, Item>(&mut self, list: &'list [Item]) -> Option<&'list Item> {
+        let size = u64::try_from(list.len()).ok()?;
+        let at = usize::try_from(self.next().checked_rem(size)?).ok()?;
+        list.get(at)
+    }
+
     /// `length` characters of `alphabet`; empty when the alphabet is.
     pub(crate) fn text(&mut self, alphabet: &[u8], length: usize) -> String {
-        let Ok(size) = u64::try_from(alphabet.len()) else {
-            return String::new();
-        };
         (0..length)
-            .filter_map(|_| {
-                let at = usize::try_from(self.next().checked_rem(size)?).ok()?;
-                alphabet.get(at).map(|byte| char::from(*byte))
-            })
+            .filter_map(|_| self.one_of(alphabet).map(|byte| char::from(*byte)))
             .collect()
     }
 }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, broadcast};
 
 use super::counters::{Counters, Tally};
-use super::fault::{Faults, Kind, SetFault, Subject};
+use super::fault::{Drawn, Faults, SetFault, Subject};
 use super::fault_grammar::FaultError;
 use super::journal::{Entry, Journal, Mask};
 use super::json::Object;
@@ -98,7 +98,13 @@ impl State {
     }
 
     pub(crate) fn set_secrets(&self, secrets: Vec<String>) {
-        locked(&self.secrets).extend(secrets.iter().cloned());
+        let mut known = locked(&self.secrets);
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            if !known.contains(secret) {
+                known.push(secret.clone());
+            }
+        }
+        drop(known);
         let client = Client {
             secrets,
             ..Client::clone(&self.client.load())
@@ -115,7 +121,7 @@ impl State {
     }
 
     pub(crate) fn revoke(&self, scope: Option<Scope>) -> usize {
-        self.tokens().revoke(scope)
+        self.tokens().revoke(scope, now())
     }
 
     pub(crate) fn set_fault(&self, text: &str) -> Result<u64, FaultError> {
@@ -138,7 +144,7 @@ impl State {
         self.fault_count.load(Ordering::Acquire) > 0 && locked(&self.faults).has_early_answer()
     }
 
-    pub(crate) fn draw_faults(&self, subject: Subject<'_>, early: bool) -> Vec<(Kind, String)> {
+    pub(crate) fn draw_faults(&self, subject: Subject<'_>, early: bool) -> Vec<Drawn> {
         if self.fault_count.load(Ordering::Acquire) == 0 {
             return Vec::new();
         }

@@ -48,6 +48,15 @@ pub enum ErrorBody {
     Json,
 }
 
+/// How long the token endpoint gives a live token again instead of a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenReuse {
+    /// Never: each call issues a new token.
+    Off,
+    /// Until this much of its life is over, in percent (1 to 100).
+    UntilPercent(u8),
+}
+
 /// Every switch, each with the value it has when nobody touches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Switches {
@@ -57,8 +66,12 @@ pub struct Switches {
     pub expires_in: ExpiresIn,
     /// `token-life=<duration>`: how long the next tokens live.
     pub token_life: Duration,
-    /// `token-reuse=on|off`: the same token until it expires.
-    pub token_reuse: bool,
+    /// `token-reuse=off|on|until:80%`: the same token again, until it expires or until this much
+    /// of its life is over.
+    pub token_reuse: TokenReuse,
+    /// `token-reuse-tells=rest|life`: a token given again is announced with what is left of its
+    /// life, or with its whole life.
+    pub token_reuse_tells_life: bool,
     /// `one-token=on|off`: issuing a token revokes the earlier ones of its scope.
     pub one_token: bool,
     /// `token-characters=plain|special`: special ones must be percent-encoded in a query.
@@ -121,7 +134,8 @@ impl Default for Switches {
             token_errors: ErrorBody::Text,
             expires_in: ExpiresIn::String,
             token_life: Duration::from_secs(300),
-            token_reuse: false,
+            token_reuse: TokenReuse::Off,
+            token_reuse_tells_life: false,
             one_token: false,
             special_tokens: false,
             renewal_refusal: 400,
@@ -150,6 +164,7 @@ const RENEWAL_REFUSALS: &[(&str, u16)] = &[("400", 400), ("401", 401)];
 const ERROR_BODIES: &[(&str, ErrorBody)] = &[("text", ErrorBody::Text), ("json", ErrorBody::Json)];
 const CHARACTERS: &[(&str, bool)] = &[("plain", false), ("special", true)];
 const GEOCODING: &[(&str, bool)] = &[("address", true), ("general", false)];
+const REUSE_TELLS: &[(&str, bool)] = &[("rest", false), ("life", true)];
 const CONTENT_TYPES: &[(&str, ContentType)] = &[
     ("json", ContentType::Json),
     ("html", ContentType::Html),
@@ -194,7 +209,8 @@ impl Switches {
             "token-errors" => self.token_errors = pick(name, value, ERROR_BODIES)?,
             "expires-in" => self.expires_in = pick(name, value, EXPIRES_IN)?,
             "token-life" => self.token_life = span(name, value)?,
-            "token-reuse" => self.token_reuse = pick(name, value, ON_OFF)?,
+            "token-reuse" => self.token_reuse = reuse(value)?,
+            "token-reuse-tells" => self.token_reuse_tells_life = pick(name, value, REUSE_TELLS)?,
             "one-token" => self.one_token = pick(name, value, ON_OFF)?,
             "token-characters" => self.special_tokens = pick(name, value, CHARACTERS)?,
             "renewal-refusal" => self.renewal_refusal = pick(name, value, RENEWAL_REFUSALS)?,
@@ -236,7 +252,11 @@ impl Switches {
             ("token-errors", word(self.token_errors, ERROR_BODIES)),
             ("expires-in", word(self.expires_in, EXPIRES_IN)),
             ("token-life", written(self.token_life)),
-            ("token-reuse", word(self.token_reuse, ON_OFF)),
+            ("token-reuse", written_reuse(self.token_reuse)),
+            (
+                "token-reuse-tells",
+                word(self.token_reuse_tells_life, REUSE_TELLS),
+            ),
             ("one-token", word(self.one_token, ON_OFF)),
             ("token-characters", word(self.special_tokens, CHARACTERS)),
             ("renewal-refusal", self.renewal_refusal.to_string()),
@@ -299,6 +319,34 @@ pub(crate) fn written(duration: Duration) -> String {
     match duration.subsec_millis() {
         0 => format!("{}s", duration.as_secs()),
         _ => format!("{}ms", duration.as_millis()),
+    }
+}
+
+fn reuse(value: &str) -> Result<TokenReuse, SwitchError> {
+    match value {
+        "off" => return Ok(TokenReuse::Off),
+        "on" => return Ok(TokenReuse::UntilPercent(100)),
+        _ => {}
+    }
+    let percent = value
+        .strip_prefix("until:")
+        .and_then(|rest| rest.strip_suffix('%'));
+    percent
+        .and_then(|percent| percent.parse().ok())
+        .filter(|percent| (1..=100).contains(percent))
+        .map(TokenReuse::UntilPercent)
+        .ok_or_else(|| {
+            refuse(format!(
+                "switch token-reuse takes off | on | until:80%, not {value:?}"
+            ))
+        })
+}
+
+fn written_reuse(reuse: TokenReuse) -> String {
+    match reuse {
+        TokenReuse::Off => "off".to_owned(),
+        TokenReuse::UntilPercent(100) => "on".to_owned(),
+        TokenReuse::UntilPercent(percent) => format!("until:{percent}%"),
     }
 }
 
@@ -380,6 +428,9 @@ mod tests {
             r#"switch classic-refusal takes 200 | 401, not "403""#
         );
         assert!(switches.set_from("chunked").is_err());
+        for wrong in ["until:0%", "until:101%", "until:80", "yes"] {
+            assert!(switches.set("token-reuse", wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

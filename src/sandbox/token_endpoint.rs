@@ -9,7 +9,7 @@ use super::json::Object;
 use super::message::Answer;
 use super::parameters::Parameters;
 use super::route::Endpoint;
-use super::switches::{ErrorBody, ExpiresIn, Switches};
+use super::switches::{ErrorBody, ExpiresIn, Switches, TokenReuse};
 use super::token::{Issued, Issuing, Scope, Tokens};
 
 /// What the endpoint knows of its clients.
@@ -148,7 +148,7 @@ fn renewal(
         .ok_or(Outcome::RenewalRefused)?;
     // A renewal always gives a new pair, even while the present token lives.
     let issuing = Issuing {
-        reuse: false,
+        reuse: TokenReuse::Off,
         ..issuing(office.switches)
     };
     Ok((
@@ -181,6 +181,7 @@ fn issuing(switches: &Switches) -> Issuing {
     Issuing {
         life: switches.token_life,
         reuse: switches.token_reuse,
+        reuse_tells_life: switches.token_reuse_tells_life,
         only_one: switches.one_token,
         special_characters: switches.special_tokens,
     }

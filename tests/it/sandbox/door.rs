@@ -1,10 +1,10 @@
 //! Who is let in, who is not, and how each family says no.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use dqe_proxy::sandbox::{Scope, Violation};
+use dqe_proxy::sandbox::{Scope, Standing, Violation};
 
-use super::{bearer, get, member, started, token};
+use super::{PATIENCE, bearer, get, member, started, token};
 
 #[tokio::test]
 async fn each_family_refuses_a_credential_in_its_own_way() {
@@ -94,9 +94,26 @@ async fn tokens_end_by_expiry_and_by_revocation() {
     sandbox.set_token_life(Duration::from_secs(60));
     let revoked = bearer(&sandbox, "client_phone").await;
     assert_eq!(get(&sandbox, "/TEL/?Tel=1", &revoked).await.status(), 200);
-    assert_eq!(sandbox.revoke(Scope::Phone), 2);
+    assert_eq!(sandbox.counters().least_life_left(Scope::Phone), Some(0));
+    assert_eq!(sandbox.counters().least_life_left(Scope::Email), None);
+    assert_eq!(sandbox.revoke(Scope::Phone), 1);
     assert_eq!(get(&sandbox, "/TEL/?Tel=1", &revoked).await.status(), 401);
-    assert_eq!(sandbox.counters().violation(Violation::RevokedToken), 1);
+    let counters = sandbox.counters();
+    assert_eq!(counters.carried(Standing::Revoked), 1);
+    assert_eq!(
+        counters.violation(Violation::RevokedToken),
+        0,
+        "nobody told"
+    );
+    let told = async || {
+        get(&sandbox, "/TEL/?Tel=1", &revoked).await;
+        sandbox.counters().violation(Violation::RevokedToken) > 0
+    };
+    let begun = Instant::now();
+    while !told().await {
+        assert!(begun.elapsed() < PATIENCE, "it is never a violation");
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(900), "on its way");
 }
 
 #[tokio::test]

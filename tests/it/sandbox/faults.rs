@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use dqe_proxy::sandbox::Sandbox;
+use dqe_proxy::sandbox::{Sandbox, Standing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -182,5 +182,92 @@ async fn faults_of_credentials_strike_where_they_aim() {
     let target = format!("{TOKEN_PATH}&scope=client_idcheck");
     for expected in [503, 503, 200] {
         assert_eq!(get(&sandbox, &target, "").await.status(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_reply_has_issued_its_token_and_revoked_the_previous_one() {
+    let sandbox = started().await;
+    sandbox.set_switch("one-token", "on").unwrap();
+    let target = format!("{TOKEN_PATH}&scope=client_phone");
+    let call = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut issued = 0;
+    for (way, seen) in [
+        ("reset", ""),
+        ("empty", "HTTP/1.1 200"),
+        ("html", "HTTP/1.1 200"),
+        ("500", "HTTP/1.1 500"),
+        ("stall", ""),
+    ] {
+        sandbox.clear_faults();
+        let header = bearer(&sandbox, "client_phone").await;
+        let fault = format!("token:lose-reply={way}");
+        sandbox.set_fault(&fault).unwrap();
+        let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
+        stream.write_all(call.as_bytes()).await.unwrap();
+        issued += 2;
+        let was_issued = |sandbox: &Sandbox| sandbox.counters().token_outcome("issued") == issued;
+        assert!(sandbox.until(PATIENCE, was_issued).await, "{way}");
+        if way != "stall" {
+            let mut reply = [0_u8; 1024];
+            let read = timeout(PATIENCE, stream.read(&mut reply)).await.unwrap();
+            let reply = String::from_utf8_lossy(&reply[..read.unwrap_or(0)]).into_owned();
+            assert!(
+                reply.starts_with(seen) && !reply.contains("TK"),
+                "{way}: {reply}"
+            );
+            assert_eq!(reply.is_empty(), seen.is_empty(), "{way}: {reply}");
+        }
+        drop(stream);
+        let path = "/v1/phonelookup/?Number=0612345678&Country=FRA&Format=";
+        assert_eq!(get(&sandbox, path, &header).await.status(), 401, "{way}");
+        let counters = sandbox.counters();
+        assert_eq!(counters.faults(&format!("token.lose-reply-{way}")), 1);
+    }
+    assert_eq!(sandbox.counters().carried(Standing::Revoked), 5);
+    assert_eq!(sandbox.counters().violations(), 0, "nobody could know");
+}
+
+#[tokio::test]
+async fn a_business_call_may_be_done_and_its_answer_lost() {
+    let sandbox = started().await;
+    let header = bearer(&sandbox, "client_general").await;
+    let path = "/GDPR_MSG/?Phone=0612345678&Custom_sms=x&Country=FRA&Company=Here";
+    sandbox
+        .set_fault("path=/GDPR_MSG/:lose-reply,times=1")
+        .unwrap();
+    let lost = get(&sandbox, path, &header).await;
+    assert_eq!(
+        (lost.text.as_str(), lost.end),
+        ("", Err(ErrorKind::ConnectionReset))
+    );
+    assert_eq!(last(&sandbox).status, None);
+    assert_eq!(sandbox.counters().faults("business.lose-reply-reset"), 1);
+    assert_eq!(get(&sandbox, path, &header).await.status(), 200);
+}
+
+#[tokio::test]
+async fn one_of_several_faults_is_drawn_and_told() {
+    let sandbox = started().await;
+    let fault = "token:any-of=status=500|html-200|empty-200";
+    sandbox.set_fault(fault).unwrap();
+    for _ in 0..60 {
+        get(&sandbox, TOKEN_PATH, "").await;
+    }
+    let counters = sandbox.counters();
+    let hits =
+        ["status", "html-200", "empty-200"].map(|kind| counters.faults(&format!("token.{kind}")));
+    assert!(hits.iter().all(|hits| *hits > 5), "{hits:?}");
+    assert_eq!(hits.iter().sum::<u64>(), 60);
+    for entry in sandbox.journal() {
+        let told = entry.faults[0].strip_prefix(fault).unwrap();
+        assert!(
+            matches!(
+                (told, entry.status),
+                (" → status", Some(500)) | (" → html-200" | " → empty-200", Some(200))
+            ),
+            "{told} {:?}",
+            entry.status
+        );
     }
 }
