@@ -197,12 +197,10 @@ fn faults_and_switches() -> String {
         .to_owned();
     for (kind, does) in KINDS {
         // Writing into a string cannot fail.
-        let _ = writeln!(help, "    {kind:<34} {does}");
+        let _ = writeln!(help, "    {kind:<39} {does}");
     }
     help.push_str("Switches, as they are when nobody touches them:\n");
-    for (name, value) in Switches::default().list() {
-        let _ = writeln!(help, "    {name}={value}");
-    }
+    help.push_str(&Switches::default().explained());
     help
 }
 

@@ -9,11 +9,8 @@ use super::place::{Place, by_id, cities_named, house_numbers, search, search_in}
 /// Most suggestions in one answer, as documented.
 pub(crate) const MOST: usize = 20;
 
-/// `/SINGLEV2/`, and `/SINGLE/` in both its products.
+/// `/SINGLEV2/`, and `/SINGLE/` asked for an address.
 pub(crate) fn suggest(parameters: &Parameters) -> Answered {
-    if parameters.has("Lat") && parameters.has("Lon") && !parameters.has("Adresse") {
-        return near(parameters);
-    }
     require(parameters, &["Adresse", "Pays"])?;
     let found = search(
         parameters.text("Adresse"),
@@ -137,7 +134,8 @@ pub(crate) fn position(parameters: &Parameters) -> Answered {
     ))
 }
 
-fn near(parameters: &Parameters) -> Answered {
+/// `/SINGLE/` asked for a position: streets around it.
+pub(crate) fn around(parameters: &Parameters) -> Answered {
     require(parameters, &["Pays", "Lat", "Lon", "DistAdr"])?;
     let number = |name: &'static str| {
         parameters
@@ -274,7 +272,7 @@ mod tests {
 
     #[test]
     fn coordinates_find_streets_around() {
-        let answer = ask(suggest, "Pays=FRA&Lat=48.8634&Lon=2.4012&DistAdr=0.5");
+        let answer = ask(around, "Pays=FRA&Lat=48.8634&Lon=2.4012&DistAdr=0.5");
         assert!(
             answer.contains("PYRENEES") && !answer.contains("LYON"),
             "{answer}"

@@ -13,8 +13,8 @@ use super::switches::{ContentType, Switches};
 use super::token::Scope;
 use super::token_endpoint::{self, Client, Office};
 use super::{
-    address, address_check, address_rest, company, confirmation, email, household, json, mobile,
-    name, phone, refusal,
+    address, address_check, address_rest, company, confirmation, email, gzip, household, json,
+    mobile, name, phone, refusal,
 };
 
 /// A request, read and judged.
@@ -23,6 +23,8 @@ pub(crate) struct Received<'request> {
     pub(crate) parameters: &'request Parameters,
     pub(crate) route: Option<Route>,
     pub(crate) verdict: &'request Verdict,
+    /// As this request sees them.
+    pub(crate) switches: &'request Switches,
     /// Host and port of this server, for absolute locations.
     pub(crate) authority: &'request str,
 }
@@ -40,9 +42,9 @@ pub(crate) fn compute(
     if !matches!(received.head.method.as_ref(), b"GET" | b"POST" | b"HEAD") {
         return Answer::text(405, "Method Not Allowed").with_header("allow", "GET, POST");
     }
-    let switches = state.switches();
+    let switches = received.switches;
     if route.is_token_endpoint() {
-        return token(state, &switches, received, route.endpoint, refused, now);
+        return token(state, received, route.endpoint, refused, now);
     }
     if switches.slash_redirect
         && route.style == Style::Classic
@@ -50,20 +52,46 @@ pub(crate) fn compute(
     {
         return redirect(received);
     }
-    let answer = match refusal::credential(route, received.verdict, &switches) {
-        Some(refusal) => refusal,
-        None => family(route, received.parameters),
+    let client = state.client();
+    let refusal = match route.endpoint {
+        Endpoint::IdMobile => refusal::mobile(received, &client.id),
+        _ => refusal::credential(route, received.verdict, switches),
     };
+    let answer = refusal.unwrap_or_else(|| family(route, received.parameters));
     if route.style == Style::Classic {
-        classic_dress(answer, received.parameters, &switches)
+        classic_dress(answer, received.parameters, switches)
     } else {
         answer
     }
 }
 
+/// Packs a business answer when the switch says so and the caller accepts it.
+pub(crate) fn packed(mut answer: Answer, received: &Received<'_>) -> Answer {
+    let accepts = received.head.values("accept-encoding").any(|value| {
+        value
+            .split(|byte| *byte == b',')
+            .filter_map(|coding| coding.split(|byte| *byte == b';').next())
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"gzip"))
+    });
+    let is_business = received
+        .route
+        .is_some_and(|route| !route.is_token_endpoint());
+    if !received.switches.gzip || !is_business {
+        return answer;
+    }
+    answer = answer.with_header("vary", "accept-encoding");
+    if accepts && !answer.body.is_empty() {
+        answer.body = gzip::pack(&answer.body);
+        answer = answer.with_header("content-encoding", "gzip");
+    }
+    answer
+}
+
 /// The answer a fault puts in place of the computed one.
-pub(crate) fn replaced(decisive: Option<&Kind>, route: Option<Route>) -> Option<Answer> {
-    let has_own_refusal = route.is_some_and(|route| !route.is_token_endpoint());
+pub(crate) fn replaced(decisive: Option<&Kind>, received: &Received<'_>) -> Option<Answer> {
+    let is_business = received
+        .route
+        .is_some_and(|route| !route.is_token_endpoint());
     match decisive? {
         Kind::Status { code, retry_after } => {
             let answer = Answer::text(
@@ -81,8 +109,11 @@ pub(crate) fn replaced(decisive: Option<&Kind>, route: Option<Route>) -> Option<
         }
         Kind::Html200 => Some(maintenance_page()),
         Kind::Empty200 => Some(Answer::new(200, JSON, "")),
+        Kind::Refuse(outcome) if !is_business => {
+            Some(token_endpoint::refusal(*outcome, received.switches))
+        }
         // A business path refuses in its own words, see `altered`.
-        Kind::Unauthorized if !has_own_refusal => {
+        Kind::Unauthorized if !is_business => {
             Some(Answer::text(401, "Unauthorized").with_header("www-authenticate", "Bearer"))
         }
         _ => None,
@@ -122,7 +153,6 @@ pub(crate) fn altered(mut answer: Answer, decisive: Option<&Kind>) -> Answer {
 
 fn token(
     state: &State,
-    switches: &Switches,
     received: &Received<'_>,
     endpoint: Endpoint,
     refused: &[Scope],
@@ -142,7 +172,7 @@ fn token(
     let office = Office {
         tokens: &mut state.tokens(),
         client: &client,
-        switches,
+        switches: received.switches,
     };
     let (outcome, answer) = token_endpoint::answer(endpoint, received.parameters, office, now);
     state.tally.outcome(outcome);
@@ -162,6 +192,7 @@ fn redirect(received: &Received<'_>) -> Answer {
 fn family(route: Route, parameters: &Parameters) -> Answer {
     let answered = match route.endpoint {
         Endpoint::SingleV2 | Endpoint::Single => address::suggest(parameters),
+        Endpoint::SingleAround => address::around(parameters),
         Endpoint::ComplV2 => address::complements(parameters, true),
         Endpoint::Compl => address::complements(parameters, false),
         Endpoint::Cp => address::cities(parameters),

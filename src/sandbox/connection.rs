@@ -80,7 +80,7 @@ struct Spoiling {
 
 impl<Stream: Transport> Connection<Stream> {
     async fn one_request(&mut self) -> io::Result<Next> {
-        let idle = self.state.switches().idle_timeout;
+        let idle = self.state.switches().written().idle_timeout;
         let head = match self.wire.next_head(idle).await? {
             NextHead::Head(head) => head,
             NextHead::End => return Ok(Next::Close),
@@ -117,12 +117,14 @@ impl<Stream: Transport> Connection<Stream> {
         };
         let content_type = head.values("content-type").next().unwrap_or_default();
         let parameters = Parameters::read(head.query(), content_type, &body);
+        let route = route.map(|route| route.of(&parameters));
         let asked = route
             .filter(|route| route.is_token_endpoint())
             .and(token_endpoint::asked_scope(&parameters));
         let spoiling = self.draw(&head, route, asked, false);
 
-        let switches = self.state.switches();
+        // A copy, so that a request sees one state of the switches from its beginning to its end.
+        let switches = self.state.switches().of(route, asked).clone();
         let presented = self.presented(&head, &parameters, route, &switches, arrived);
         let verdict = match (route, &spoiling.decisive) {
             (Some(_), Some(Kind::Unauthorized)) => {
@@ -147,7 +149,6 @@ impl<Stream: Transport> Connection<Stream> {
         entry.credentials = presented;
         entry.scope = entry.scope.or(asked);
         entry.faults.clone_from(&spoiling.names);
-        drop(switches);
         let sequence = self.state.received(entry);
 
         let authority = self.authority.clone();
@@ -156,6 +157,7 @@ impl<Stream: Transport> Connection<Stream> {
             parameters: &parameters,
             route,
             verdict: &verdict,
+            switches: &switches,
             authority: &authority,
         };
         let outcome = self.finish(sequence, received, spoiling, keep_open).await;
@@ -267,14 +269,11 @@ impl<Stream: Transport> Connection<Stream> {
         keep_open: bool,
     ) -> io::Result<(Next, Ending)> {
         let token_endpoint = received.route.is_some_and(Route::is_token_endpoint);
-        let switches = self.state.switches();
         let latency = if token_endpoint {
-            switches.token_latency
+            received.switches.token_latency
         } else {
-            switches.latency
+            received.switches.latency
         };
-        let chunked = switches.chunked;
-        drop(switches);
         let delay = latency + spoiling.delay;
         if !delay.is_zero() && !self.wire.pause(delay).await {
             return Ok((Next::Close, Ending::Abandoned));
@@ -295,7 +294,7 @@ impl<Stream: Transport> Connection<Stream> {
             _ => {}
         }
         let head_only = received.head.method.as_ref() == b"HEAD";
-        let answer = match answer::replaced(spoiling.decisive.as_ref(), received.route) {
+        let answer = match answer::replaced(spoiling.decisive.as_ref(), &received) {
             Some(answer) => answer,
             None => answer::compute(
                 &self.state,
@@ -315,9 +314,11 @@ impl<Stream: Transport> Connection<Stream> {
             }
         }
         let answer = answer::altered(answer, spoiling.decisive.as_ref());
+        let answer = answer::packed(answer, &received);
         let delivery = Delivery::of(spoiling.decisive.as_ref(), answer.body.len(), keep_open);
         let bodiless = matches!(answer.status, 204 | 304);
-        let chunked = chunked && !head_only && !bodiless && delivery.is_exact(&answer);
+        let chunked =
+            received.switches.chunked && !head_only && !bodiless && delivery.is_exact(&answer);
         let length = match () {
             () if bodiless => AnswerLength::Untold,
             () if chunked => AnswerLength::Chunked,
@@ -348,7 +349,7 @@ impl<Stream: Transport> Connection<Stream> {
                 }
             }
             (Some(_), Verdict::Refused(value)) if status == 401 => {
-                let skew = self.state.switches().clock_skew;
+                let skew = received.switches.clock_skew;
                 self.state.tokens().tell(value, state::now(), skew);
             }
             _ => {}

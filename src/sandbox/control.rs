@@ -1,12 +1,12 @@
 //! The control port: what the handle does, over HTTP, for people and scripts. No authentication.
 //!
-//! - `GET /` — this list
+//! - `GET /` — this list, and what every switch takes and does
 //! - `GET /journal?after=N` — requests received after number N, secrets masked
 //! - `DELETE /journal` — forget them
 //! - `GET /counters` — counters and violations
 //! - `DELETE /counters` — set them back to 0
-//! - `GET /switches` — every switch with its value
-//! - `PUT /switches?name=value` — change switches (`token-life=2s` among them)
+//! - `GET /switches` — every switch with its value, and `name.family` where a family differs
+//! - `PUT /switches?name=value` — change switches (`token-life=2s`, `carriage.phone=header`)
 //! - `GET /faults` — the faults that are set, and the kinds that exist
 //! - `POST /faults` — set the fault written in the body, or in `?fault=`
 //! - `DELETE /faults?id=N` — clear one, or all without `id`
@@ -69,7 +69,10 @@ fn respond(head: &Head, body: &[u8], state: &State) -> Answer {
     let query = Parameters::read(head.query(), b"", b"");
     let done = || Answer::json(200, Object::new().with("done", true));
     match (head.method.as_ref(), head.path()) {
-        (b"GET", b"/") => Answer::text(200, HELP),
+        (b"GET", b"/") => {
+            let switches = state.switches().written().explained();
+            Answer::text(200, format!("{HELP}\nSwitches:\n{switches}"))
+        }
         (b"GET", b"/journal") => {
             let after = query.text("after").parse().unwrap_or_default();
             let entries: Vec<Object> = state
@@ -142,7 +145,7 @@ fn respond(head: &Head, body: &[u8], state: &State) -> Answer {
 }
 
 fn switches(state: &State) -> Answer {
-    let list = state.switches().list();
+    let list = state.switches().written().list();
     Answer::json(
         200,
         list.into_iter()

@@ -128,9 +128,10 @@ pub(crate) fn verdict(route: Route, presented: &[Presented], switches: &Switches
     if route.is_token_endpoint() || route.endpoint == Endpoint::GdprVerif {
         return Verdict::Admitted;
     }
+    let looks_at_header = route.style != Style::Classic || !switches.classic_header_ignored;
     let in_header: Vec<&Presented> = presented
         .iter()
-        .filter(|one| one.carrier == Carrier::Header)
+        .filter(|one| one.carrier == Carrier::Header && looks_at_header)
         .collect();
     let in_parameter: Vec<&Presented> = presented
         .iter()
@@ -156,7 +157,7 @@ pub(crate) fn verdict(route: Route, presented: &[Presented], switches: &Switches
 fn carriage(route: Route, switches: &Switches) -> Carriage {
     match route.style {
         Style::Lookup => switches.lookup_carriage,
-        Style::Classic | Style::Restful => switches.carriage[route.family as usize],
+        Style::Classic | Style::Restful => switches.carriage,
     }
 }
 
@@ -214,7 +215,7 @@ mod tests {
     use super::*;
     use crate::sandbox::random::Random;
     use crate::sandbox::route;
-    use crate::sandbox::switches::TokenReuse;
+    use crate::sandbox::switches::{Desks, TokenReuse};
     use crate::sandbox::token::Issuing;
 
     /// `{phone}` in header or query stands for a live token of `client_phone`, `{general}` likewise.
@@ -238,6 +239,7 @@ mod tests {
         if !switch.is_empty() {
             switches.set_from(switch).unwrap();
         }
+        let desks = Desks::new(switches);
         let line = if header.is_empty() {
             String::new()
         } else {
@@ -250,13 +252,15 @@ mod tests {
         let head = Head::parse(&Bytes::from(text)).unwrap();
         let route = route::find(head.path()).unwrap();
         let parameters = Parameters::read(head.query(), b"", b"");
+        let route = route.of(&parameters);
+        let switches = desks.of(Some(route), None);
         let bench = Bench {
             tokens: &tokens,
-            switches: &switches,
+            switches,
             client_id: "CODE",
         };
         let found = presented(&head, &parameters, route, &bench, now);
-        let word = match verdict(route, &found, &switches) {
+        let word = match verdict(route, &found, switches) {
             Verdict::Admitted => "admitted",
             Verdict::Missing => "missing",
             Verdict::Empty => "empty",
@@ -325,5 +329,26 @@ mod tests {
             "missing",
         );
         check("/TEL/", "Bearer {phone}", "", "clock-skew=10s", "refused");
+        check(
+            "/TEL/",
+            "Bearer {phone}",
+            "",
+            "classic-header=ignored",
+            "missing",
+        );
+        check(
+            "/v1/phonelookup/",
+            "Bearer {phone}",
+            "",
+            "classic-header=ignored",
+            "admitted",
+        );
+        check(
+            "/TEL/",
+            "Bearer {phone}",
+            "",
+            "carriage.email=licence",
+            "admitted",
+        );
     }
 }

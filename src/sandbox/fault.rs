@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::fault_grammar::{self, FaultError};
 use super::random::Random;
 use super::token::Scope;
+use super::token_endpoint::Outcome;
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,8 @@ pub(crate) enum Kind {
     TruncatedJson,
     Revoke(Option<Scope>),
     RefuseScope(Scope),
+    /// The token endpoint refuses in the words of its documentation.
+    Refuse(Outcome),
     WrongContentLength {
         larger: bool,
     },
@@ -63,6 +66,7 @@ impl Kind {
             Self::TruncatedJson => "truncated-json",
             Self::Revoke(_) => "revoke",
             Self::RefuseScope(_) => "refuse-scope",
+            Self::Refuse(_) => "refuse",
             Self::WrongContentLength { .. } => "wrong-content-length",
             Self::Unauthorized => "unauthorized",
             Self::WrongAnswer => "wrong-answer",

@@ -17,9 +17,10 @@
 use super::fault::{Fault, Kind, Loss, Target};
 use super::switches::parse_duration;
 use super::token::Scope;
+use super::token_endpoint::Outcome;
 
 /// Every kind of fault, with what it does.
-pub const KINDS: [(&str, &str); 19] = [
+pub const KINDS: [(&str, &str); 20] = [
     ("slow=DURATION", "answers after this long"),
     ("hang", "never answers, until the connection closes"),
     ("reset", "sends a TCP reset before any answer byte"),
@@ -48,6 +49,10 @@ pub const KINDS: [(&str, &str); 19] = [
         "the token endpoint does not grant this scope",
     ),
     (
+        "refuse=ERROR",
+        "the token endpoint refuses: invalid_client or another documented",
+    ),
+    (
         "wrong-content-length=large|small",
         "announces a length that is not the body's",
     ),
@@ -56,11 +61,11 @@ pub const KINDS: [(&str, &str); 19] = [
     ("early-answer", "answers before it has read the body"),
     (
         "close-after-answer",
-        "answers as if the connection stayed open, then closes it",
+        "answers as if the connection stayed open, then closes",
     ),
     (
         "lose-reply[=reset|stall|empty|html|500]",
-        "does all that was asked, issues the token, then loses the reply in this way",
+        "does what was asked, issues the token, loses the reply",
     ),
     (
         "any-of=KIND|KIND…",
@@ -102,12 +107,18 @@ pub(crate) fn parse(text: &str) -> Result<Fault, FaultError> {
         probability: 1.0,
     };
     if fault.targets.is_empty() {
-        let endpoint = if matches!(fault.kind, Kind::RefuseScope(_)) {
+        let endpoint = if is_of_the_token_endpoint(&fault.kind) {
             Target::Token
         } else {
             Target::Business
         };
         fault.targets.push(endpoint);
+    }
+    if is_of_the_token_endpoint(&fault.kind) && fault.targets.contains(&Target::Business) {
+        return Err(refuse(
+            "refuse and refuse-scope are for the token endpoint: token:refuse=invalid_client"
+                .to_owned(),
+        ));
     }
     for part in parts {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -144,6 +155,14 @@ pub(crate) fn parse(text: &str) -> Result<Fault, FaultError> {
         }
     }
     Ok(fault)
+}
+
+fn is_of_the_token_endpoint(kind: &Kind) -> bool {
+    match kind {
+        Kind::RefuseScope(_) | Kind::Refuse(_) => true,
+        Kind::AnyOf(kinds) => kinds.iter().all(is_of_the_token_endpoint),
+        _ => false,
+    }
 }
 
 /// `early-answer` has no place among alternatives: it is decided before the body is read.
@@ -225,6 +244,7 @@ fn parse_kind(text: &str) -> Result<Kind, FaultError> {
         ("revoke", None | Some("all")) => Kind::Revoke(None),
         ("revoke", Some(scope)) => Kind::Revoke(Some(parse_scope(scope)?)),
         ("refuse-scope", Some(scope)) => Kind::RefuseScope(parse_scope(scope)?),
+        ("refuse", Some(error)) => Kind::Refuse(parse_refusal(error)?),
         ("wrong-content-length", Some("large")) => Kind::WrongContentLength { larger: true },
         ("wrong-content-length", Some("small")) => Kind::WrongContentLength { larger: false },
         ("unauthorized", None) => Kind::Unauthorized,
@@ -245,6 +265,19 @@ fn parse_kind(text: &str) -> Result<Kind, FaultError> {
         }
     };
     Ok(kind)
+}
+
+fn parse_refusal(text: &str) -> Result<Outcome, FaultError> {
+    match text {
+        "invalid_request" => Ok(Outcome::InvalidRequest),
+        "invalid_client" => Ok(Outcome::InvalidClient),
+        "unauthorized_client" => Ok(Outcome::UnauthorizedClient),
+        "unsupported_grant_type" => Ok(Outcome::UnsupportedGrantType),
+        _ => Err(refuse(format!(
+            "refuse takes invalid_request, invalid_client, unauthorized_client or \
+             unsupported_grant_type, not {text:?}"
+        ))),
+    }
 }
 
 fn parse_scope(text: &str) -> Result<Scope, FaultError> {
@@ -271,6 +304,7 @@ mod tests {
             let text = kind
                 .replace("DURATION", "1s")
                 .replace("CODE", "503")
+                .replace("ERROR", "invalid_client")
                 .replace("[=all|SCOPE]", "=client_b2b")
                 .replace("SCOPE", "client_b2b")
                 .replace("large|small", "small")
@@ -293,6 +327,8 @@ mod tests {
             ("reset,probability=2", "0 to 1"),
             ("scope=phone:reset", "client_phone"),
             ("", "there is no fault"),
+            ("refuse=invalid", "unsupported_grant_type"),
+            ("business:refuse=invalid_client", "token endpoint"),
             ("lose-reply=fire", "lose-reply[=reset|stall"),
             ("any-of=reset|explode", "wrong-answer"),
             ("any-of=reset|early-answer", "before the others"),

@@ -103,13 +103,20 @@ impl Entry {
             .and_then(|one| one.generation)
     }
 
+    /// Bytes it keeps alive, about: the texts, and what holds them.
     fn weight(&self) -> usize {
         let headers: usize = self
             .headers
             .iter()
-            .map(|(name, value)| name.len() + value.len())
+            .map(|(name, value)| name.len() + value.len() + size_of::<(Bytes, Bytes)>())
             .sum();
-        self.target.len() + headers + self.body.len() + 256
+        let credentials: usize = self
+            .credentials
+            .iter()
+            .map(|one| one.value.len() + size_of::<Presented>())
+            .sum();
+        let faults: usize = self.faults.iter().map(String::len).sum();
+        size_of::<Self>() + self.target.len() + headers + self.body.len() + credentials + faults
     }
 
     /// The entry for people and scripts: secrets masked, tokens cut to their first 8 characters.

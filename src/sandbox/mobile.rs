@@ -17,9 +17,6 @@ const SCOPES: [&str; 7] = [
 
 /// Answers one or several scopes, separated by a space or a comma.
 pub(crate) fn answer(parameters: &Parameters) -> Answered {
-    if parameters.filled("licence").is_none() {
-        return Ok(mobile_error("invalid licence key", "02"));
-    }
     // The meaning of the other codes is not public: the two known ones are enough here.
     let scopes: Vec<&str> = parameters
         .text("scope")

@@ -42,6 +42,7 @@ mod delivery;
 mod email;
 mod fault;
 pub mod fault_grammar;
+mod gzip;
 mod household;
 mod inspect;
 mod journal;
@@ -82,7 +83,8 @@ pub use message::Version;
 pub use route::Family;
 pub use settings::Settings;
 pub use switches::{
-    Carriage, ContentType, ErrorBody, ExpiresIn, SwitchError, Switches, TokenReuse, parse_duration,
+    Carriage, ContentType, Differences, ErrorBody, ExpiresIn, Nothing, SwitchError, Switches,
+    TokenReuse, parse_duration,
 };
 pub use token::{Scope, Standing};
 pub use token_endpoint::Outcome;
@@ -270,7 +272,7 @@ impl Sandbox {
 
     /// The switches as they stand.
     pub fn switches(&self) -> Switches {
-        Switches::clone(&self.running.state.switches())
+        self.running.state.switches().written().clone()
     }
 
     /// Changes a switch from now on.

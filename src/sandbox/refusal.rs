@@ -1,10 +1,11 @@
 //! How each family says no: to a credential, and to a missing parameter.
 
+use super::answer::Received;
 use super::credential::Verdict;
 use super::json::Object;
 use super::message::{Answer, JSON};
 use super::route::{Endpoint, Family, Route, Style};
-use super::switches::Switches;
+use super::switches::{Nothing, Switches};
 
 /// The answer to a request whose credential is not good enough; none when it was admitted.
 pub(crate) fn credential(route: Route, verdict: &Verdict, switches: &Switches) -> Option<Answer> {
@@ -23,11 +24,32 @@ pub(crate) fn credential(route: Route, verdict: &Verdict, switches: &Switches) -
         },
         (Style::Classic, _) => classic(route.endpoint, refused.is_some(), switches),
     };
-    Some(if answer.status == 401 {
+    Some(challenged(answer))
+}
+
+/// A 401 says how to authenticate (RFC 9110 §15.5.2).
+fn challenged(answer: Answer) -> Answer {
+    if answer.status == 401 {
         answer.with_header("www-authenticate", "Bearer")
     } else {
         answer
-    })
+    }
+}
+
+/// ID Mobile's refusal: the licence is looked at first, then the token. Told in the body; no
+/// status is documented.
+pub(crate) fn mobile(received: &Received<'_>, client_id: &str) -> Option<Answer> {
+    let (sentence, id) = match received.verdict {
+        _ if received.parameters.filled("licence") != Some(client_id) => {
+            ("invalid licence key", "02")
+        }
+        Verdict::Missing | Verdict::Empty | Verdict::Refused(_) => {
+            ("invalid or expired token", "30")
+        }
+        Verdict::Admitted => return None,
+    };
+    let status = received.switches.classic_refusal;
+    Some(challenged(Answer::json(status, mobile_error(sentence, id))))
 }
 
 /// The answer to a request that lacks a mandatory parameter.
@@ -67,16 +89,24 @@ fn classic(endpoint: Endpoint, was_filled: bool, switches: &Switches) -> Answer 
             .with("Type", "");
             Answer::json(status, Object::numbered("", [record]))
         }
-        Endpoint::LatLg => {
+        Endpoint::LatLg | Endpoint::SingleAround => {
             let record = Object::new()
                 .with("Latitude", "0.00")
                 .with("Longitude", "0.00");
             Answer::json(status, Object::numbered("", [record]))
         }
-        // An error of ID Mobile is told in the body alone; no status is documented.
-        Endpoint::IdMobile => Answer::json(status, mobile_error("invalid or expired token", "30")),
-        Endpoint::Adr => Answer::new(status, JSON, ""),
-        _ => Answer::json(status, Object::new()),
+        endpoint => {
+            let is_empty = match switches.classic_nothing {
+                Nothing::Documented => endpoint == Endpoint::Adr,
+                Nothing::Object => false,
+                Nothing::Empty => true,
+            };
+            if is_empty {
+                Answer::new(status, JSON, "")
+            } else {
+                Answer::json(status, Object::new())
+            }
+        }
     }
 }
 

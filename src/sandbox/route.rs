@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use super::parameters::Parameters;
 use super::token::Scope;
 
 /// A product family, as used for counting and for refusals.
@@ -66,6 +67,22 @@ impl Family {
     }
 }
 
+impl Scope {
+    /// The family whose switches its token requests see.
+    pub(crate) fn family(self) -> Family {
+        match self {
+            Self::Address => Family::Address,
+            Self::Phone => Family::Phone,
+            Self::Email => Family::Email,
+            Self::IdCheck => Family::IdCheck,
+            Self::General => Family::General,
+            Self::B2b => Family::B2b,
+            Self::Civility => Family::Civility,
+            Self::IdMobile => Family::Mobile,
+        }
+    }
+}
+
 impl Display for Family {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
@@ -90,6 +107,8 @@ pub(crate) enum Endpoint {
     MobileToken,
     SingleV2,
     Single,
+    /// `/SINGLE/` with a position instead of an address: never found by its path alone.
+    SingleAround,
     ComplV2,
     Compl,
     Cp,
@@ -133,6 +152,24 @@ pub(crate) struct Route {
 }
 
 impl Route {
+    /// The route of a request with these parameters: `/SINGLE/` is two products, and asked for a
+    /// position it belongs to geocoding.
+    pub(crate) fn of(self, parameters: &Parameters) -> Self {
+        let is_position = self.endpoint == Endpoint::Single
+            && parameters.has("Lat")
+            && parameters.has("Lon")
+            && !parameters.has("Adresse");
+        if is_position {
+            Self {
+                endpoint: Endpoint::SingleAround,
+                family: Family::Geocoding,
+                ..self
+            }
+        } else {
+            self
+        }
+    }
+
     pub(crate) fn is_token_endpoint(self) -> bool {
         matches!(self.endpoint, Endpoint::Token | Endpoint::MobileToken)
     }

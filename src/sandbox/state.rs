@@ -14,7 +14,7 @@ use super::journal::{Entry, Journal, Mask};
 use super::json::Object;
 use super::random::Random;
 use super::settings::Settings;
-use super::switches::{SwitchError, Switches};
+use super::switches::{Desks, SwitchError};
 use super::token::{Scope, Tokens};
 use super::token_endpoint::Client;
 
@@ -27,7 +27,7 @@ pub(crate) struct State {
     client: ArcSwap<Client>,
     /// Every secret that was ever accepted: none of them is printed.
     secrets: Mutex<Vec<String>>,
-    switches: ArcSwap<Switches>,
+    switches: ArcSwap<Desks>,
     switching: Mutex<()>,
     faults: Mutex<Faults>,
     /// How many faults are set, so that a request with none to look at takes no lock.
@@ -56,7 +56,7 @@ impl State {
             tokens: Mutex::new(Tokens::new(random)),
             client: ArcSwap::from_pointee(client),
             secrets: Mutex::new(settings.client_secrets.clone()),
-            switches: ArcSwap::from_pointee(settings.switches.clone()),
+            switches: ArcSwap::from_pointee(Desks::new(settings.switches.clone())),
             switching: Mutex::new(()),
             fault_count: AtomicUsize::new(faults.len()),
             faults: Mutex::new(faults),
@@ -75,26 +75,24 @@ impl State {
         self.client.load()
     }
 
-    pub(crate) fn switches(&self) -> arc_swap::Guard<std::sync::Arc<Switches>> {
+    pub(crate) fn switches(&self) -> arc_swap::Guard<std::sync::Arc<Desks>> {
         self.switches.load()
     }
 
     pub(crate) fn set_switch(&self, name: &str, value: &str) -> Result<(), SwitchError> {
         // Two writers must not lose each other's change.
         let _one_at_a_time = locked(&self.switching);
-        let mut switches = Switches::clone(&self.switches.load());
+        let mut switches = self.switches.load().written().clone();
         switches.set(name, value)?;
-        self.switches.store(switches.into());
+        self.switches.store(Desks::new(switches).into());
         Ok(())
     }
 
     pub(crate) fn set_token_life(&self, life: std::time::Duration) {
         let _one_at_a_time = locked(&self.switching);
-        let switches = Switches {
-            token_life: life,
-            ..Switches::clone(&self.switches.load())
-        };
-        self.switches.store(switches.into());
+        let mut switches = self.switches.load().written().clone();
+        switches.set_token_life(life);
+        self.switches.store(Desks::new(switches).into());
     }
 
     pub(crate) fn set_secrets(&self, secrets: Vec<String>) {

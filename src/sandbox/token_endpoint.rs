@@ -209,7 +209,8 @@ fn success(issued: &Issued, switches: &Switches) -> Answer {
     )
 }
 
-fn refusal(outcome: Outcome, switches: &Switches) -> Answer {
+/// A refusal in the documented words, in the format the switch says.
+pub(crate) fn refusal(outcome: Outcome, switches: &Switches) -> Answer {
     let (status, sentence, code) = match outcome {
         Outcome::InvalidRequest => (400, "Invalid Request", "invalid_request"),
         Outcome::InvalidClient => (400, "Invalid Client", "invalid_client"),
@@ -227,6 +228,14 @@ fn refusal(outcome: Outcome, switches: &Switches) -> Answer {
     match switches.token_errors {
         ErrorBody::Text => Answer::text(status, sentence),
         ErrorBody::Json => Answer::json(status, Object::new().with("error", code)),
+        ErrorBody::Restful => Answer::json(
+            status,
+            Object::new()
+                .with("status", i64::from(status))
+                .with("message", sentence)
+                .with("details", "")
+                .with("error", code),
+        ),
     }
 }
 

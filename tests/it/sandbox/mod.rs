@@ -7,6 +7,7 @@ mod families;
 mod faults;
 mod fuzz;
 mod journal;
+mod personality;
 mod token_endpoint;
 mod wire;
 
