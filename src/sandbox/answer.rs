@@ -107,6 +107,9 @@ pub(crate) fn replaced(decisive: Option<&Kind>, received: &Received<'_>) -> Opti
                 None => answer,
             })
         }
+        Kind::Redirect(place) => {
+            Some(Answer::text(302, "").with_header("location", place.as_str()))
+        }
         Kind::Html200 => Some(maintenance_page()),
         Kind::Empty200 => Some(Answer::new(200, JSON, "")),
         Kind::Refuse(outcome) if !is_business => {

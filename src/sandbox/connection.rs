@@ -324,7 +324,11 @@ impl<Stream: Transport> Connection<Stream> {
             () if chunked => AnswerLength::Chunked,
             () => AnswerLength::Known(delivery.announced),
         };
-        let mut bytes = answer.head(self.date.now(), length, !keep_open);
+        let mut bytes = answer.head(
+            self.date.now(received.switches.date_ahead),
+            length,
+            !keep_open,
+        );
         if chunked {
             append_chunked(&mut bytes, &answer.body);
         } else if !head_only && !bodiless {
@@ -361,7 +365,7 @@ impl<Stream: Transport> Connection<Stream> {
         let sequence = self.state.received(entry);
         let answer = Answer::text(413, "Content Too Large");
         let length = AnswerLength::Known(answer.body.len());
-        let mut bytes = answer.head(self.date.now(), length, false);
+        let mut bytes = answer.head(self.date.now(Duration::ZERO), length, false);
         bytes.extend_from_slice(&answer.body);
         self.state.ended(sequence, Some(answer.status), false);
         self.wire.send(&bytes).await?;
@@ -377,7 +381,7 @@ impl<Stream: Transport> Connection<Stream> {
         self.state.tally.violation(Violation::Malformed);
         let answer = Answer::text(status, "the request cannot be read");
         let mut bytes = answer.head(
-            self.date.now(),
+            self.date.now(Duration::ZERO),
             AnswerLength::Known(answer.body.len()),
             true,
         );

@@ -51,7 +51,7 @@ async fn converse(mut wire: Wire<tokio::net::TcpStream>, state: &State) -> std::
         let answer = respond(&head, &body, state);
         let keep_open = head.keeps_alive();
         let mut bytes = answer.head(
-            date.now(),
+            date.now(Duration::ZERO),
             AnswerLength::Known(answer.body.len()),
             !keep_open,
         );

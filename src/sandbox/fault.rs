@@ -20,6 +20,8 @@ pub(crate) enum Kind {
         code: u16,
         retry_after: Option<u64>,
     },
+    /// 302 to this place.
+    Redirect(String),
     Garbage,
     Html200,
     Empty200,
@@ -60,6 +62,7 @@ impl Kind {
             Self::ResetAfterHead => "reset-after-head",
             Self::CutBody => "cut-body",
             Self::Status { .. } => "status",
+            Self::Redirect(_) => "redirect",
             Self::Garbage => "garbage",
             Self::Html200 => "html-200",
             Self::Empty200 => "empty-200",

@@ -11,6 +11,7 @@
 //!   (seeded), `retry-after=SECONDS` (with `status`).
 //!
 //! Examples: `token:status=503,retry-after=2,times=3` · `business:slow=200ms` ·
+//! `any:redirect=https://elsewhere.example/` (with its target, since the first colon ends one) ·
 //! `path=/TEL/:reset` · `scope=client_email:unauthorized,probability=0.5` ·
 //! `token:any-of=status=500|reset|hang|html-200|empty-200,probability=0.3`.
 
@@ -20,7 +21,7 @@ use super::token::Scope;
 use super::token_endpoint::Outcome;
 
 /// Every kind of fault, with what it does.
-pub const KINDS: [(&str, &str); 20] = [
+pub const KINDS: [(&str, &str); 21] = [
     ("slow=DURATION", "answers after this long"),
     ("hang", "never answers, until the connection closes"),
     ("reset", "sends a TCP reset before any answer byte"),
@@ -33,6 +34,7 @@ pub const KINDS: [(&str, &str); 20] = [
         "status=CODE",
         "answers this status; with retry-after=SECONDS",
     ),
+    ("redirect=URL", "answers 302 with this Location"),
     ("garbage", "answers bytes that are no HTTP, then closes"),
     ("html-200", "answers 200 with a page of HTML"),
     ("empty-200", "answers 200 with nothing"),
@@ -237,6 +239,7 @@ fn parse_kind(text: &str) -> Result<Kind, FaultError> {
                 })?,
             retry_after: None,
         },
+        ("redirect", Some(place)) if is_location(place) => Kind::Redirect(place.to_owned()),
         ("garbage", None) => Kind::Garbage,
         ("html-200", None) => Kind::Html200,
         ("empty-200", None) => Kind::Empty200,
@@ -265,6 +268,11 @@ fn parse_kind(text: &str) -> Result<Kind, FaultError> {
         }
     };
     Ok(kind)
+}
+
+/// Visible ASCII: it stands in a header as it is.
+fn is_location(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn parse_refusal(text: &str) -> Result<Outcome, FaultError> {
@@ -305,6 +313,7 @@ mod tests {
                 .replace("DURATION", "1s")
                 .replace("CODE", "503")
                 .replace("ERROR", "invalid_client")
+                .replace("URL", "/elsewhere")
                 .replace("[=all|SCOPE]", "=client_b2b")
                 .replace("SCOPE", "client_b2b")
                 .replace("large|small", "small")
@@ -327,6 +336,7 @@ mod tests {
             ("reset,probability=2", "0 to 1"),
             ("scope=phone:reset", "client_phone"),
             ("", "there is no fault"),
+            ("business:redirect=", "redirect=URL"),
             ("refuse=invalid", "unsupported_grant_type"),
             ("business:refuse=invalid_client", "token endpoint"),
             ("lose-reply=fire", "lose-reply[=reset|stall"),

@@ -42,6 +42,8 @@ pub struct Switches {
     pub renewal_refusal: u16,
     /// `clock-skew`: tokens end this much earlier than announced.
     pub clock_skew: Duration,
+    /// `date-ahead`: the clock that dates answers runs this much ahead.
+    pub date_ahead: Duration,
     /// `token-latency`: delay of every token answer.
     pub token_latency: Duration,
     /// `carriage`: how the credential must travel.
@@ -106,6 +108,7 @@ impl Default for Switches {
             special_tokens: false,
             renewal_refusal: 400,
             clock_skew: Duration::ZERO,
+            date_ahead: Duration::ZERO,
             token_latency: Duration::ZERO,
             carriage: Carriage::Either,
             lookup_carriage: Carriage::Either,

@@ -104,6 +104,12 @@ pub(super) const ROWS: &[Row] = &[
         "renewal-refusal", renewal_refusal, words RENEWAL_REFUSALS,
         "status for a refresh token that is too old"
     )),
+    for_all(row!(
+        "date-ahead",
+        date_ahead,
+        duration,
+        "the clock that dates answers runs ahead"
+    )),
     row!(
         "clock-skew",
         clock_skew,
