@@ -290,7 +290,9 @@ pub fn read_retry_after(value: &[u8], wall: SystemTime) -> Option<Duration> {
     Some(date.duration_since(wall).unwrap_or_default())
 }
 
-fn read_http_date(text: &str) -> Option<SystemTime> {
+/// One of the three HTTP-dates (RFC 9110 §5.6.7). `None` when it is none.
+#[must_use]
+pub fn read_http_date(text: &str) -> Option<SystemTime> {
     const FORMATS: [&str; 3] = [
         "%a, %d %b %Y %H:%M:%S GMT",
         "%A, %d-%b-%y %H:%M:%S GMT",

@@ -1,4 +1,4 @@
-//! One token, fetched once and told about: the `token` command.
+//! One token, fetched once and told about: the commands `token` and `doctor`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Settings;
 use super::endpoint::{Client, Endpoint, Failure};
 use super::error::{EngineError, Reason};
 use super::obstacle::Obstacle;
-use super::timing::LONGEST_ATTEMPT;
+use super::timing::{LONGEST_ATTEMPT, Timing};
 use crate::dqe::Scope;
 use crate::secret::{SecretError, SecretSource};
 
@@ -19,11 +19,20 @@ pub struct Fetched {
     pub life_was_assumed: bool,
     /// From the request to the whole reply.
     pub took: Duration,
+    /// How long the proxy waits for such a reply while it serves.
+    pub patience: Duration,
     header: http::HeaderValue,
 }
 
 impl Fetched {
-    /// The token itself. Only for a person who asked to see it.
+    /// `Bearer …`, marked sensitive: to find out what DQE takes.
+    #[must_use]
+    pub fn header(&self) -> &http::HeaderValue {
+        &self.header
+    }
+
+    /// The token itself. Only for a person who asked to see it, and for a
+    /// licence parameter, which is no header.
     #[must_use]
     pub fn reveal(&self) -> &str {
         let text = self.header.to_str().unwrap_or_default();
@@ -89,6 +98,7 @@ pub async fn fetch_once(
         life: success.life,
         life_was_assumed: success.life_was_assumed,
         took: success.took,
+        patience: Timing::of(success.life).attempt_timeout(),
         header: success.header,
     })
 }
