@@ -51,6 +51,7 @@
 //! | [`token`] | the token path | leaves |
 //! | [`upstream`] | one DQE server, the connections to it, the HTTP/1.1 client | leaves |
 //! | [`admin`] | second listener: health, metrics and status | `token`, `upstream` (views), leaves |
+//! | [`doctor`] | what keeps calls from working, found out step by step | `token`, `upstream`, leaves |
 //! | [`sandbox`] | a fake DQE for people and tests | nothing of ours |
 //! | [`dqe`] | what is true of DQE alone; pure | – (leaf) |
 //! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`telemetry`] | leaves, importable by all | `caller` → `deadline` |
@@ -83,6 +84,7 @@ pub mod app;
 pub mod caller;
 pub mod config;
 pub mod deadline;
+pub mod doctor;
 pub mod dqe;
 pub mod egress;
 pub mod metrics;

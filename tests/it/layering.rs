@@ -125,6 +125,7 @@ fn every_part_imports_only_what_the_map_allows() {
         ("token", &[]),
         ("proxy", &["token", "upstream"]),
         ("admin", &["token", "upstream"]),
+        ("doctor", &["token", "upstream"]),
         ("sandbox", &[]),
         ("config", &["server", "proxy", "upstream", "token", "admin"]),
         (
