@@ -32,6 +32,8 @@ enum Command {
     Demo(cli::demo::DemoArgs),
     /// Check the settings without a network, every problem at once
     Check(cli::check::CheckArgs),
+    /// Find out what keeps calls from working, step by step, and what to do about it
+    Doctor(cli::doctor::DoctorArgs),
     /// Ask DQE for one token per scope now, and say what happened
     Token(cli::token::TokenArgs),
     /// Run a fake DQE, with its token endpoint and faults by name
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Some(Command::Run(arguments)) => cli::run::run(&arguments),
         Some(Command::Demo(arguments)) => cli::demo::run(&arguments),
         Some(Command::Check(arguments)) => arguments.run(),
+        Some(Command::Doctor(arguments)) => cli::doctor::run(&arguments),
         Some(Command::Token(arguments)) => cli::token::run(&arguments),
         Some(Command::Sandbox(arguments)) => cli::sandbox::run(arguments),
         Some(Command::Healthcheck(arguments)) => cli::healthcheck::run(&arguments),

@@ -20,6 +20,7 @@ macro_rules! complain {
 pub(crate) mod check;
 pub(crate) mod demo;
 mod diagnosis;
+pub(crate) mod doctor;
 pub(crate) mod healthcheck;
 pub(crate) mod run;
 pub(crate) mod sandbox;

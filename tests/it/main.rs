@@ -5,6 +5,7 @@ mod answers;
 mod calls;
 mod command_line;
 mod credentials;
+mod doctor;
 mod edges;
 mod faults;
 mod framing;
