@@ -221,6 +221,12 @@ fn family(route: Route, parameters: &Parameters) -> Answer {
         Endpoint::RecSiret => company::search(parameters),
         Endpoint::SiretInfo => company::information(parameters),
         Endpoint::RestCompanies => company::rest_search(parameters),
+        Endpoint::RestCompanyList => {
+            return match company::rest_list(parameters) {
+                Ok(list) => Answer::json(200, list),
+                Err(missing) => refusal::missing_parameter(route, missing.0),
+            };
+        }
         Endpoint::RestCompanyInfo => company::rest_information(parameters),
         Endpoint::Search => household::identity(parameters),
         Endpoint::Estocade => household::relocation(parameters),

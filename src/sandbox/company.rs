@@ -74,6 +74,30 @@ pub(crate) fn information(parameters: &Parameters) -> Answered {
 
 /// `/v1/lookupcname/` and its variants.
 pub(crate) fn rest_search(parameters: &Parameters) -> Answered {
+    let records = rest_found(parameters)?
+        .into_iter()
+        .map(|(reference, company)| rest_record(&reference, company));
+    Ok(Object::listed("Companies", records.collect()))
+}
+
+/// `/v1/b2b/lookup`: as its newest page shows it, a bare array of flat objects.
+pub(crate) fn rest_list(parameters: &Parameters) -> Result<Vec<Object>, Missing> {
+    let records = rest_found(parameters)?
+        .into_iter()
+        .map(|(reference, company)| {
+            Object::new()
+                .with("SearchRef", reference)
+                .with("CompanyName", company.name)
+                .with("Siren", siren(company))
+                .with("Siret", company.siret)
+                .with("Address", company.address)
+                .with("PostalCode", company.postcode)
+                .with("City", company.city)
+        });
+    Ok(records.collect())
+}
+
+fn rest_found(parameters: &Parameters) -> Result<Vec<(String, &'static Company)>, Missing> {
     require(parameters, &["Country"])?;
     let name = ["CompanyName", "CompanyNumber", "Address"]
         .into_iter()
@@ -86,17 +110,10 @@ pub(crate) fn rest_search(parameters: &Parameters) -> Answered {
         address: parameters.text("Address"),
         city: parameters.text("City"),
     };
-    let found = matching(
+    Ok(matching(
         &wanted,
         parameters.text("Country"),
         parameters.count("Limit", 10, 50),
-    );
-    Ok(Object::listed(
-        "Companies",
-        found
-            .into_iter()
-            .map(|(reference, company)| rest_record(&reference, company))
-            .collect(),
     ))
 }
 

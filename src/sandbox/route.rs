@@ -140,6 +140,7 @@ pub(crate) enum Endpoint {
     RestEmailSuggest,
     RestEmail,
     RestCompanies,
+    RestCompanyList,
     RestCompanyInfo,
 }
 
@@ -367,7 +368,7 @@ const RESTFUL: &[Line] = &[
     ),
     (
         "b2b/lookup",
-        Endpoint::RestCompanies,
+        Endpoint::RestCompanyList,
         Family::B2b,
         Style::Restful,
     ),

@@ -152,6 +152,11 @@ async fn every_family_answers_in_its_documented_shape() {
             r#"{"Found":1,"#,
         ),
         ("/v1/b2b/get-info?SearchRef=_6", r#"{"Found":1,"#),
+        (
+            "/v1/b2b/lookup?CompanyName=pharmacie&Country=FRA",
+            r#"[{"SearchRef":"_6""#,
+        ),
+        ("/v1/b2b/lookup?CompanyName=zzz&Country=FRA", "[]"),
     ] {
         let reply = get(&sandbox, target, &header).await;
         assert_eq!(reply.status(), 200, "{target}: {}", reply.text);
