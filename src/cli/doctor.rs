@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 use dqe_proxy::config::{self, Config};
-use dqe_proxy::doctor::{self, Carriage, Finding, Plan, Planned, Report, SAMPLES, Step, Verdict};
-use dqe_proxy::egress::Egress;
+use dqe_proxy::doctor::{
+    self, Carriage, Finding, Plan, Planned, Report, SAMPLES, Side, Step, Verdict,
+};
+use dqe_proxy::egress::{Egress, EgressError};
 use dqe_proxy::proxy::route::RouteTable;
 use serde::Serialize;
 
@@ -41,28 +43,17 @@ pub(crate) fn run(arguments: &DoctorArgs) -> ExitCode {
         Ok(config) => config,
         Err(problems) => return super::bad_settings(&problems),
     };
-    let plan = match plan(&config, !arguments.no_calls) {
-        Ok(plan) => plan,
-        Err(error) => return explain(&error),
-    };
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return explain(&error),
-    };
     let as_text = !arguments.json;
-    if as_text {
-        say!("{}\n", plan.upstream.server.origin());
+    for warning in &config.warnings {
+        complain!("{}", super::check::warning_line(warning).trim_end());
     }
-    let report = runtime.block_on(doctor::examine(&plan, |step| {
-        if as_text {
-            say!("{}", step_line(step));
-        }
-    }));
-    // A resolver that does not answer holds a thread of its own: nobody waits for it.
-    runtime.shutdown_background();
+    let report = match plan(&config, !arguments.no_calls) {
+        Ok(plan) => match examined(&plan, as_text) {
+            Ok(report) => report,
+            Err(error) => return explain(&error),
+        },
+        Err(error) => untrusting(&error),
+    };
     if as_text {
         say!("\n{}", findings(&report).trim_end());
     } else {
@@ -75,7 +66,40 @@ pub(crate) fn run(arguments: &DoctorArgs) -> ExitCode {
     }
 }
 
-fn plan(config: &Config, with_calls: bool) -> Result<Plan, dqe_proxy::egress::EgressError> {
+/// Takes the steps, and prints each as it ends when asked to.
+fn examined(plan: &Plan, as_text: bool) -> std::io::Result<Report> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    if as_text {
+        say!("{}\n", plan.upstream.server.origin());
+    }
+    let report = runtime.block_on(doctor::examine(plan, |step| {
+        if as_text {
+            say!("{}", step_line(step));
+        }
+    }));
+    // A resolver that does not answer holds a thread of its own: nobody waits for it.
+    runtime.shutdown_background();
+    Ok(report)
+}
+
+/// The report when nothing can be examined, because there is nothing to trust.
+fn untrusting(error: &EgressError) -> Report {
+    Report {
+        steps: Vec::new(),
+        findings: vec![Finding {
+            cause: "trust_unusable",
+            side: Side::Settings,
+            is_problem: true,
+            says: format!("no connection can be trusted: {error}"),
+            remedy: "check upstream.ca_files, and that the system's certificates are installed"
+                .to_owned(),
+        }],
+    }
+}
+
+fn plan(config: &Config, with_calls: bool) -> Result<Plan, EgressError> {
     let needs_tls =
         config.upstream.server.tls_name().is_some() || config.token.url.starts_with("https:");
     let egress = Egress::build(&config.egress, needs_tls)?;

@@ -164,21 +164,13 @@ impl<Tell: FnMut(&Step)> Examination<'_, Tell> {
     async fn tokens(&mut self, client: &Rc<Client>) -> Vec<(Scope, Fetched)> {
         let mut granted = Vec::new();
         for scope in self.plan.token.scopes.clone() {
-            if let Some(reason) = self.speaks_for_all() {
-                self.skip(
-                    "token",
-                    scope.as_str(),
-                    "not asked for: the answer would be the same",
-                );
+            if self.are_alike() {
+                let says = "not asked for: the answer would be the same";
+                self.skip("token", scope.as_str(), says);
                 self.seen.tokens.push(Asked {
                     scope,
                     answer: TokenAnswer::NotAsked,
                 });
-                tracing::debug!(
-                    scope = scope.as_str(),
-                    reason = reason.word(),
-                    "not asked for"
-                );
                 continue;
             }
             let begun = Moment::now();
@@ -199,17 +191,18 @@ impl<Tell: FnMut(&Step)> Examination<'_, Tell> {
         granted
     }
 
-    /// The reason that was given for so many scopes that the others need not be asked for.
-    fn speaks_for_all(&self) -> Option<Reason> {
+    /// Whether so many scopes were refused alike that the others need not be asked for.
+    fn are_alike(&self) -> bool {
         let was_asked = |asked: &&Asked| !matches!(asked.answer, TokenAnswer::NotAsked);
         let tokens = self.seen.tokens.iter().filter(was_asked);
         let reasons: Vec<Option<Reason>> = tokens.map(reason_of).collect();
-        let first = *reasons.first()?;
-        let reason = first?;
-        let is_alike = reasons.len() >= ALIKE && reasons.iter().all(|other| *other == first);
-        let is_of_the_scope =
-            matches!(reason, Reason::UnauthorizedScope | Reason::UnsupportedScope);
-        (is_alike && !is_of_the_scope).then_some(reason)
+        let Some(Some(first)) = reasons.first().copied() else {
+            return false;
+        };
+        let is_of_the_scope = matches!(first, Reason::UnauthorizedScope | Reason::UnsupportedScope);
+        reasons.len() >= ALIKE
+            && !is_of_the_scope
+            && reasons.iter().all(|reason| *reason == Some(first))
     }
 
     fn was_refused_for(&self, wanted: Reason) -> bool {

@@ -23,12 +23,14 @@ async fn start(settings: Settings) -> Sandbox {
 /// What the program said and how it ended.
 struct Examined {
     code: Option<i32>,
+    output: String,
+    /// Output and errors.
     text: String,
 }
 
 impl Examined {
     fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+        serde_json::from_str(&self.output).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
     /// Causes in order; those that are advice only begin with `~`.
@@ -67,6 +69,7 @@ async fn examine(server: &str, settings: &[(&str, &str)], arguments: &[&str]) ->
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Examined {
         code: output.status.code(),
+        output: text(&output.stdout),
         text: text(&output.stdout) + &text(&output.stderr),
     }
 }
@@ -227,6 +230,16 @@ async fn an_unknown_authority_is_named_and_a_known_one_is_well() {
         let settings = [("DQE_PROXY_UPSTREAM_CA_FILES", file.as_str())];
         let examined = examine(&sandbox.url(), &settings, &["--json"]).await;
         assert_eq!(examined.causes(), causes, "{}", examined.text);
+    }
+}
+
+#[tokio::test]
+async fn an_authority_that_cannot_be_read_is_named() {
+    let settings = [("DQE_PROXY_UPSTREAM_CA_FILES", "/nowhere/ca.pem")];
+    let examined = examine("https://dqe.invalid", &settings, &[]).await;
+    assert_eq!(examined.code, Some(1));
+    for said in ["warning: ", "trust_unusable", "/nowhere/ca.pem"] {
+        assert!(examined.text.contains(said), "{said}: {}", examined.text);
     }
 }
 
