@@ -1,6 +1,6 @@
 //! The `dqe-proxy` command: arguments → subcommand → exit code.
 //!
-//! Exit codes: 0 well, 1 trouble at run time, 2 wrong usage, 78 bad settings.
+//! Exit codes: 0 well, 1 trouble at run time (or found by `doctor`), 2 wrong usage, 78 bad settings.
 
 mod cli;
 

@@ -125,6 +125,7 @@ fn calls(config: &Config) -> Vec<Planned> {
         Some(Planned {
             sample,
             scope: route.scope,
+            // As the proxy lets the token travel on every route.
             carriage: Carriage::Header,
         })
     });

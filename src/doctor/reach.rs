@@ -122,3 +122,41 @@ fn tls(error: &io::Error) -> Obstacle {
         other => Obstacle::Tls(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_handshake_is_told_apart_by_its_cause() {
+        let certificate = |error| rustls::Error::InvalidCertificate(error);
+        for (error, expected) in [
+            (
+                certificate(CertificateError::UnknownIssuer),
+                Obstacle::UnknownAuthority,
+            ),
+            (
+                certificate(CertificateError::NotValidForName),
+                Obstacle::WrongName,
+            ),
+            (certificate(CertificateError::Expired), Obstacle::Expired),
+            (
+                certificate(CertificateError::NotValidYet),
+                Obstacle::NotYetValid,
+            ),
+            (
+                rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType),
+                Obstacle::NoTls,
+            ),
+        ] {
+            let wrapped = io::Error::new(io::ErrorKind::InvalidData, error);
+            assert_eq!(obstacle(&UpstreamError::Tls(wrapped)), expected);
+        }
+        let cut = UpstreamError::Tls(io::Error::from(io::ErrorKind::UnexpectedEof));
+        assert!(matches!(obstacle(&cut), Obstacle::Tls(_)));
+        let refused = UpstreamError::Connect(io::Error::from(io::ErrorKind::ConnectionRefused));
+        assert_eq!(obstacle(&refused), Obstacle::Refused);
+        let unreachable = UpstreamError::Connect(io::Error::from(io::ErrorKind::HostUnreachable));
+        assert!(matches!(obstacle(&unreachable), Obstacle::Network(_)));
+    }
+}

@@ -3,7 +3,8 @@
 //! - `GET /` — this list, and what every switch takes and does
 //! - `GET /journal?after=N` — requests received after number N, secrets masked
 //! - `DELETE /journal` — forget them
-//! - `GET /counters` — counters and violations
+//! - `GET /counters` — counters and violations; faults by kind and the least life left of tokens on
+//!   arrival, where there were any
 //! - `DELETE /counters` — set them back to 0
 //! - `GET /switches` — every switch with its value, and `name.family` where a family differs
 //! - `PUT /switches?name=value` — change switches (`token-life=2s`, `carriage.phone=header`)

@@ -3,7 +3,7 @@
 //! Grammar, the same everywhere: `[target:]kind[=value][,option=value…]`
 //!
 //! - target: `token`, `business`, `any`, `path=/TEL/`, `scope=client_b2b`, or several joined by
-//!   `&` that must all hold. Without a target: `business`; for `refuse-scope`: `token`.
+//!   `&` that must all hold. Without a target: `business`; for `refuse` and `refuse-scope`: `token`.
 //! - kind: see [`KINDS`].
 //! - `any-of=KIND|KIND…` draws one of several kinds for each request it hits; a kind that is
 //!   written twice is twice as likely.
@@ -116,7 +116,8 @@ pub(crate) fn parse(text: &str) -> Result<Fault, FaultError> {
         };
         fault.targets.push(endpoint);
     }
-    if is_of_the_token_endpoint(&fault.kind) && fault.targets.contains(&Target::Business) {
+    let aims_there = |target: &Target| matches!(target, Target::Token | Target::Path(_));
+    if is_of_the_token_endpoint(&fault.kind) && !fault.targets.iter().any(aims_there) {
         return Err(refuse(
             "refuse and refuse-scope are for the token endpoint: token:refuse=invalid_client"
                 .to_owned(),
@@ -162,7 +163,7 @@ pub(crate) fn parse(text: &str) -> Result<Fault, FaultError> {
 fn is_of_the_token_endpoint(kind: &Kind) -> bool {
     match kind {
         Kind::RefuseScope(_) | Kind::Refuse(_) => true,
-        Kind::AnyOf(kinds) => kinds.iter().all(is_of_the_token_endpoint),
+        Kind::AnyOf(kinds) => kinds.iter().any(is_of_the_token_endpoint),
         _ => false,
     }
 }
@@ -339,6 +340,8 @@ mod tests {
             ("business:redirect=", "redirect=URL"),
             ("refuse=invalid", "unsupported_grant_type"),
             ("business:refuse=invalid_client", "token endpoint"),
+            ("any:any-of=reset|refuse=invalid_client", "token endpoint"),
+            ("scope=client_b2b:refuse-scope=client_b2b", "token endpoint"),
             ("lose-reply=fire", "lose-reply[=reset|stall"),
             ("any-of=reset|explode", "wrong-answer"),
             ("any-of=reset|early-answer", "before the others"),
