@@ -119,7 +119,11 @@ fn plan(config: &Config, with_calls: bool) -> Result<Plan, EgressError> {
 
 /// The samples that the route table forwards.
 fn calls(config: &Config) -> Vec<Planned> {
-    let table = RouteTable::new(&config.proxy.routes, |_| None);
+    let table = RouteTable::new(
+        &config.proxy.routes,
+        config.proxy.token_path.clone(),
+        |_| None,
+    );
     let planned = SAMPLES.iter().filter_map(|sample| {
         let route = table.route(table.find(sample.path).ok()?);
         Some(Planned {

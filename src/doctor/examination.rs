@@ -174,7 +174,7 @@ impl<Tell: FnMut(&Step)> Examination<'_, Tell> {
                 continue;
             }
             let begun = Moment::now();
-            let fetched = fetch_once(&self.plan.token, self.plan.token_client.clone(), scope).await;
+            let fetched = self.fetch(scope).await;
             let answer = token_answer(&fetched);
             self.step(token_step(scope.as_str(), &answer, since(&begun)));
             self.seen.tokens.push(Asked { scope, answer });
@@ -189,6 +189,18 @@ impl<Tell: FnMut(&Step)> Examination<'_, Tell> {
             self.seen.redirect = answered.ok().and_then(|answer| answer.location);
         }
         granted
+    }
+
+    /// A token, with the next secret where only that one works, as the proxy
+    /// itself would get it.
+    async fn fetch(&self, scope: Scope) -> Result<Fetched, FetchError> {
+        let token = &self.plan.token;
+        let ask = |source| fetch_once(token, source, self.plan.token_client.clone(), scope);
+        let fetched = ask(&token.client_secret).await;
+        match (&fetched, &token.next_client_secret) {
+            (Err(_), Some(next)) => ask(next).await.or(fetched),
+            (Ok(_), _) | (_, None) => fetched,
+        }
     }
 
     /// Whether so many scopes were refused alike that the others need not be asked for.
@@ -328,7 +340,7 @@ fn token_answer(fetched: &Result<Fetched, FetchError>) -> TokenAnswer {
             took: token.took,
             patience: token.patience,
         },
-        Err(FetchError::Refused { reason, detail }) => TokenAnswer::Refused {
+        Err(FetchError::Refused { reason, detail, .. }) => TokenAnswer::Refused {
             reason: *reason,
             detail: detail.clone(),
         },

@@ -132,6 +132,7 @@ fn of_reason(reason: Reason, seen: &Observations) -> Finding {
         | Reason::NoAccessToken
         | Reason::IllegalAccessToken
         | Reason::NotBearer
+        | Reason::UnreadableLife
         | Reason::NoLife
         | Reason::ErrorMember
         | Reason::SecretUnreadable
