@@ -97,6 +97,12 @@ pub(super) const DQE_CLIENT_SECRET_ENV: Key = Key::new("dqe", "client_secret_env
 pub(super) const DQE_CLIENT_SECRET_CREDENTIAL: Key =
     Key::new("dqe", "client_secret_credential", Kind::Text);
 pub(super) const DQE_SCOPES: Key = Key::new("dqe", "scopes", Kind::AutoOrList).default(r#""auto""#);
+pub(super) const DQE_CARRIAGE: Key = Key::new(
+    "dqe",
+    "carriage",
+    Kind::Word(&["auto", "header", "licence", "both"]),
+)
+.default(r#""auto""#);
 pub(super) const DQE_ENABLE: Key = Key::new("dqe", "enable", Kind::List).default("[]");
 
 pub(super) const UPSTREAM_CONNECT_TIMEOUT: Key =
@@ -130,7 +136,7 @@ pub(super) const LOG_FORMAT: Key =
 pub(super) const LOG_ACCESS: Key = Key::new("log", "access", Kind::Switch).default("true");
 
 /// Keys that are set once: in the file, the environment or by a flag.
-pub(super) const KEYS: [&Key; 28] = [
+pub(super) const KEYS: [&Key; 29] = [
     &LISTENER_ADDRESS,
     &LISTENER_ALLOW,
     &LISTENER_HOSTS,
@@ -145,6 +151,7 @@ pub(super) const KEYS: [&Key; 28] = [
     &DQE_CLIENT_SECRET_ENV,
     &DQE_CLIENT_SECRET_CREDENTIAL,
     &DQE_SCOPES,
+    &DQE_CARRIAGE,
     &DQE_ENABLE,
     &UPSTREAM_CONNECT_TIMEOUT,
     &UPSTREAM_FIRST_BYTE_TIMEOUT,
@@ -165,11 +172,22 @@ pub(super) const KEYS: [&Key; 28] = [
 pub(super) const ROUTE: &str = "route";
 pub(super) const ROUTE_PATH: Key = Key::new(ROUTE, "path", Kind::Text);
 pub(super) const ROUTE_SCOPE: Key = Key::new(ROUTE, "scope", Kind::Text);
+pub(super) const ROUTE_CARRIAGE: Key = Key::new(
+    ROUTE,
+    "carriage",
+    Kind::Word(&["auto", "header", "licence", "both"]),
+)
+.default(r#""auto""#);
 pub(super) const ROUTE_SIDE_EFFECTS: Key =
     Key::new(ROUTE, "side_effects", Kind::Switch).default("false");
 
 /// Keys of one `[[route]]`.
-pub(super) const ROUTE_KEYS: [&Key; 3] = [&ROUTE_PATH, &ROUTE_SCOPE, &ROUTE_SIDE_EFFECTS];
+pub(super) const ROUTE_KEYS: [&Key; 4] = [
+    &ROUTE_PATH,
+    &ROUTE_SCOPE,
+    &ROUTE_CARRIAGE,
+    &ROUTE_SIDE_EFFECTS,
+];
 
 /// The secret's own value. Never in a file or a flag, so it is not in [`KEYS`].
 pub(super) const DQE_CLIENT_SECRET: Key = Key::new("dqe", "client_secret", Kind::Text).credential();

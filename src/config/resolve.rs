@@ -44,9 +44,11 @@ impl Resolver<'_> {
         let listener = self.listener(address);
         let server = self.server();
         let enabled = routes::enabled(self.entries, self.problems);
-        let mut rules = routes::of_catalogue(&enabled);
+        let carriage = routes::carriage(self.entries, &keys::DQE_CARRIAGE);
+        let mut rules = routes::of_catalogue(&enabled, carriage);
         if let Some(document) = self.document {
-            rules.extend(routes::of_document(document, &enabled, self.problems));
+            let written = routes::of_document(document, &enabled, carriage, self.problems);
+            rules.extend(written);
         }
         let scopes = self.scopes(&rules);
         let licence = self.licence();

@@ -1,9 +1,11 @@
 //! What is true of DQE alone: its scopes, its paths, its licence parameter and
 //! the dialect of its token endpoint. Pure code, no sockets, no clock.
 
+mod carriage;
 pub mod catalogue;
 pub mod dialect;
 pub mod licence;
 mod scope;
 
+pub use carriage::Carriage;
 pub use scope::Scope;

@@ -3,20 +3,22 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
-use http::{Response, Uri};
+use http::{HeaderValue, Response};
 
+use super::Call;
+use super::carry::{self, Declared, Payload, Place};
 use super::decide::{self, Decision, Situation};
 use super::error::ProxyError;
+use super::headers::{self, Own};
 use super::upload::{OutgoingBody, Upload};
-use super::{Call, headers};
 use crate::caller::Caller;
 use crate::deadline::Expired;
-use crate::dqe::licence::without_licence;
 use crate::token::{AccessToken, Cell, Moment};
 use crate::upstream::{AnswerBody, Lease, Outgoing, UpstreamError};
 
@@ -30,6 +32,11 @@ pub(super) type Answered = Response<AnswerBody<OutgoingBody>>;
 /// Sends `call` until there is an answer for the caller.
 pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
     let cell = Arc::clone(call.route().cell().ok_or(ProxyError::ScopeNotConfigured)?);
+    if let Payload::Unread(upload, declared) = &call.payload {
+        let (upload, declared) = (Rc::clone(upload), *declared);
+        // On the heap, as all that is rare here: the future of a request stays small.
+        Box::pin(read_form(call, &upload, declared)).await?;
+    }
     let mut token = current_token(&cell, call).await?;
     let mut tries = Tries::default();
     loop {
@@ -68,9 +75,29 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
                     | Decision::RenewAndFail => return Err(ProxyError::Upstream(error)),
                 }
             }
-            Err(Unanswered::TimedOut(error)) => return Err(error),
+            Err(Unanswered::Ended(error)) => return Err(error),
         }
     }
+}
+
+/// Reads a form whole, so that a licence in it is found, and settles where the
+/// token goes.
+async fn read_form(
+    call: &mut Call,
+    upload: &Rc<Upload>,
+    declared: Declared,
+) -> Result<(), ProxyError> {
+    let limit = call.worker.settings.body_idle_timeout;
+    let read = within(&call.caller, limit, upload.read_whole()).await;
+    let text = match read {
+        Ok(Ok(Some(text))) => text,
+        Ok(Ok(None)) => return Err(ProxyError::FormTooLarge),
+        Ok(Err(_)) => return Err(ProxyError::CallerBody),
+        Err(Expired::Total) => return Err(ProxyError::TotalTimeout),
+        Err(Expired::Phase) => return Err(ProxyError::CallerTimeout),
+    };
+    call.payload = Payload::form(text, declared);
+    call.settle()
 }
 
 /// How often a request has been sent in vain.
@@ -87,7 +114,7 @@ impl Tries {
             repeats: self.repeats,
             idempotent: call.head.method.is_idempotent(),
             side_effects: call.route().side_effects,
-            body_at_hand: call.upload.as_deref().is_none_or(Upload::is_at_hand),
+            body_at_hand: call.payload.is_at_hand(),
         }
     }
 }
@@ -95,7 +122,7 @@ impl Tries {
 /// Why one attempt brought no answer.
 enum Unanswered {
     Failed(UpstreamError),
-    TimedOut(ProxyError),
+    Ended(ProxyError),
 }
 
 /// One attempt: a connection, kept or new, and the request on it.
@@ -112,20 +139,28 @@ async fn once(call: &mut Call, token: &AccessToken, repeats: u8) -> Result<Answe
         // On the heap, as all that is rare here: the future of a request stays small.
         None => Box::pin(connect(call)).await?,
     };
-    let body = match &call.upload {
-        None => None,
-        // A decision to send again was made on the body being at hand.
-        Some(upload) => {
-            let gone = Unanswered::TimedOut(ProxyError::CallerBody);
-            Some(upload.begin().ok_or(gone)?)
-        }
+    let (head, route) = (&call.head, call.worker.routes.route(call.route));
+    // A decision to send again was made on the body being at hand.
+    let body = call.payload.begin(call.place, route, token);
+    let body = body.map_err(Unanswered::Ended)?;
+    let length = body.as_ref().and_then(OutgoingBody::length);
+    let length = length.map(HeaderValue::from);
+    let written = if call.place == Place::Query {
+        let target = carry::target_with(&head.uri, route, token);
+        Some(target.map_err(Unanswered::Ended)?)
+    } else {
+        None
     };
-    let head = &call.head;
-    let id = call.exchange.request_id();
+    let received = || head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let own = Own {
+        authorization: route.carriage.has_header().then(|| token.header()),
+        length: length.as_ref(),
+        request_id: call.exchange.request_id(),
+    };
     let sending = lease.send(Outgoing {
         method: &head.method,
-        target: head.uri.path_and_query().map_or("/", PathAndQuery::as_str),
-        fields: headers::outgoing(&head.headers, call.noted, head.version, token.header(), id),
+        target: written.as_deref().unwrap_or_else(received),
+        fields: headers::outgoing(&head.headers, call.noted, head.version, own),
         body,
     });
     let sent_at = Instant::now();
@@ -136,11 +171,11 @@ async fn once(call: &mut Call, token: &AccessToken, repeats: u8) -> Result<Answe
             Ok(answer)
         }
         Ok(Err(error)) => Err(Unanswered::Failed(error)),
-        Err(Expired::Total) => Err(Unanswered::TimedOut(ProxyError::TotalTimeout)),
-        Err(Expired::Phase) if call.upload.as_deref().is_some_and(Upload::waits_for_caller) => {
-            Err(Unanswered::TimedOut(ProxyError::CallerTimeout))
+        Err(Expired::Total) => Err(Unanswered::Ended(ProxyError::TotalTimeout)),
+        Err(Expired::Phase) if call.payload.waits_for_caller() => {
+            Err(Unanswered::Ended(ProxyError::CallerTimeout))
         }
-        Err(Expired::Phase) => Err(Unanswered::TimedOut(ProxyError::AnswerTimeout)),
+        Err(Expired::Phase) => Err(Unanswered::Ended(ProxyError::AnswerTimeout)),
     }
 }
 
@@ -152,8 +187,8 @@ async fn connect(call: &mut Call) -> Result<Lease, Unanswered> {
     match connected {
         Ok(Ok(lease)) => Ok(lease),
         Ok(Err(error)) => Err(Unanswered::Failed(error)),
-        Err(Expired::Phase) => Err(Unanswered::TimedOut(ProxyError::ConnectTimeout)),
-        Err(Expired::Total) => Err(Unanswered::TimedOut(ProxyError::TotalTimeout)),
+        Err(Expired::Phase) => Err(Unanswered::Ended(ProxyError::ConnectTimeout)),
+        Err(Expired::Total) => Err(Unanswered::Ended(ProxyError::TotalTimeout)),
     }
 }
 
@@ -222,47 +257,5 @@ fn unavailable(cell: &Cell) -> ProxyError {
     ProxyError::TokenUnavailable {
         sentence: why.reason.sentence(),
         retry_after: why.retry_after.as_secs(),
-    }
-}
-
-/// The target in origin-form (RFC 9112 §3.2.1), byte for byte what the caller
-/// sent but for the licence parameter. The authority of an absolute-form
-/// target is ignored: no request can choose another host.
-pub(super) fn target(uri: &Uri) -> Result<Uri, ProxyError> {
-    let target = uri.path_and_query().ok_or(ProxyError::TargetNotAllowed)?;
-    let target = match target.query().map(|query| (query, without_licence(query))) {
-        Some((_, std::borrow::Cow::Owned(query))) => {
-            let text = match query.as_str() {
-                "" => target.path().to_owned(),
-                query => format!("{}?{query}", target.path()),
-            };
-            // Taking a part out of a valid target leaves a valid target.
-            PathAndQuery::try_from(text).map_err(|_| ProxyError::TargetNotAllowed)?
-        }
-        Some((_, std::borrow::Cow::Borrowed(_))) | None => target.clone(),
-    };
-    Ok(Uri::from(target))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_target_goes_out_in_origin_form_without_licence_and_otherwise_untouched() {
-        for (received, expected) in [
-            (
-                "/TEL/?Tel=%2B33+6|x&Licence=S&Pays=FRA",
-                "/TEL/?Tel=%2B33+6|x&Pays=FRA",
-            ),
-            ("/TEL/?Licence=S", "/TEL/"),
-            ("/TEL/?", "/TEL/?"),
-            ("/TEL/", "/TEL/"),
-            ("http://other.example/TEL/?a=%E9%2540", "/TEL/?a=%E9%2540"),
-        ] {
-            let sent = target(&received.parse().unwrap()).unwrap();
-            assert_eq!(sent.to_string(), expected, "{received}");
-        }
-        assert!(target(&"other.example:443".parse().unwrap()).is_err());
     }
 }

@@ -50,6 +50,8 @@ pub enum Code {
     CallerTimeout,
     /// The caller's body broke off or is malformed.
     CallerBody,
+    /// The form is longer than the proxy reads.
+    FormTooLarge,
     /// There is no usable token of the scope.
     TokenUnavailable,
     /// DQE refuses the proxy's credential, a new token included.
@@ -92,6 +94,7 @@ impl Code {
         "loop_detected",
         "caller_timeout",
         "caller_body",
+        "form_too_large",
         "token_unavailable",
         "credential_rejected",
         "upstream_unreachable",
@@ -160,6 +163,9 @@ pub enum ProxyError {
     /// The caller's body is malformed or broke off.
     #[error("the request body broke off or is malformed")]
     CallerBody,
+    /// A form has to be read whole to find a licence in it.
+    #[error("the form is longer than the proxy reads")]
+    FormTooLarge,
     /// No usable token.
     #[error("no usable token: {sentence}")]
     TokenUnavailable {
@@ -280,6 +286,12 @@ impl ProxyError {
                 "http_request_error",
                 "The body of the request broke off or is not framed as HTTP demands.",
             ),
+            Self::FormTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                Code::FormTooLarge,
+                "http_request_error",
+                "A form is rewritten on its way to DQE and may have 65536 bytes at most.",
+            ),
             Self::TokenUnavailable { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 Code::TokenUnavailable,
@@ -341,6 +353,7 @@ impl ProxyError {
             | Self::LoopDetected
             | Self::CallerTimeout
             | Self::CallerBody
+            | Self::FormTooLarge
             | Self::Upstream(_)
             | Self::ConnectTimeout
             | Self::AnswerTimeout
@@ -369,6 +382,7 @@ impl ProxyError {
             | Self::LoopDetected
             | Self::CallerTimeout
             | Self::CallerBody
+            | Self::FormTooLarge
             | Self::Upstream(_)
             | Self::ConnectTimeout
             | Self::AnswerTimeout

@@ -5,6 +5,7 @@
 //! request is one future inside its connection's task and spawns nothing.
 
 mod attempt;
+mod carry;
 mod decide;
 mod error;
 mod exchange;
@@ -30,6 +31,7 @@ use crate::caller::Caller;
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::telemetry::WorkerLog;
 use crate::upstream::Client;
+use carry::{Payload, Place};
 use exchange::Exchange;
 use gate::Gate;
 use headers::Noted;
@@ -150,7 +152,8 @@ impl Worker {
             route: 0,
             head,
             noted,
-            upload: None,
+            payload: Payload::Empty,
+            place: Place::Nowhere,
             caller,
             exchange,
         });
@@ -253,7 +256,9 @@ pub struct Call {
     /// The request as it came, but for its target, which is that of DQE.
     head: request::Parts,
     noted: Noted,
-    upload: Option<Rc<Upload>>,
+    payload: Payload,
+    /// Where the licence parameter goes, once a form has been read.
+    place: Place,
     caller: Caller,
     exchange: Exchange,
 }
@@ -270,14 +275,25 @@ impl Call {
             NoRoute::Ambiguous => ProxyError::TargetNotAllowed,
         })?;
         self.exchange.takes_route(self.route);
-        self.head.uri = attempt::target(&self.head.uri)?;
-        self.upload = Upload::new(
+        self.head.uri = carry::origin_form(&self.head.uri)?;
+        let upload = Upload::new(
             incoming,
             &self.caller,
             Rc::clone(self.exchange.request_bytes()),
             settings.body_idle_timeout,
             settings.first_byte_timeout,
         );
+        self.payload = Payload::new(upload, &self.head.headers);
+        if matches!(self.payload, Payload::Unread(..)) {
+            return Ok(());
+        }
+        self.settle()
+    }
+
+    /// The whole of the call is known but its token: where that goes.
+    fn settle(&mut self) -> Result<(), ProxyError> {
+        let route = self.worker.routes.route(self.route);
+        self.place = carry::settle(route, &mut self.head.uri, &mut self.payload)?;
         Ok(())
     }
 

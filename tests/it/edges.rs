@@ -256,7 +256,7 @@ fn a_caller_that_closes_its_sending_side_after_a_body_gets_its_answer() {
     let requests = [
         format!("POST /TEL/ HTTP/1.0\r\n{content}\r\nContent-Length: 23\r\n\r\n{body}"),
         format!(
-            "POST /TEL/ HTTP/1.0\r\n{content}\r\nContent-Length: {}\r\n\r\n{large}",
+            "POST /TEL/?{body} HTTP/1.0\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n{large}",
             large.len()
         ),
         format!(

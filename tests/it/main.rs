@@ -3,6 +3,7 @@
 
 mod answers;
 mod calls;
+mod carriage;
 mod command_line;
 mod credentials;
 mod edges;

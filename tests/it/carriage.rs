@@ -1,0 +1,304 @@
+//! How the token travels: in the header, as the licence parameter, both ways;
+//! and what the caller gets from a DQE that looks at one, the other or both.
+
+use dqe_proxy::sandbox::{Carrier, CredentialKind, Entry, Standing};
+
+use crate::support::{Running, Setup, body_received, call, target_received};
+
+const CARRIAGES: [&str; 4] = ["auto", "header", "licence", "both"];
+const PERSONALITIES: [&str; 4] = ["header", "licence", "either", "both"];
+
+/// One path of each family and generation, and whether DQE documents a licence
+/// parameter for it.
+const PATHS: &[(&str, bool)] = &[
+    ("/SINGLEV2/?Adresse=5%20rue%20des%20pyr&Pays=FRA", true),
+    ("/LATLG/?IDVoie=7512006867&Num=5&Pays=FRA", true),
+    ("/TEL/?Tel=0612345678&Pays=FRA", true),
+    ("/DQEEMAILLOOKUP/?Email=jean.dupont@gmail.com", true),
+    ("/FIRSTNAMESUGGEST/?Firstname=ali", true),
+    (
+        "/RECSIRET/?CompanyName=boulangerie&Country=FRA&Dictionary=Y",
+        true,
+    ),
+    (
+        "/SEARCH/?LastName=DUPONT&FirstName=JEAN&Address=5%20RUE%20DES%20PYRENEES&PostalCode=75020&City=PARIS&Version=2",
+        true,
+    ),
+    ("/v1/single/?Address=5%20rue%20des%20pyr&Country=FRA", true),
+    (
+        "/v1/lookupemail/?Email=jean.dupont@gmail.com&Rectify=1&CheckUser=0&TimeOut=1",
+        true,
+    ),
+    ("/v1/email/lookup?email=jean.dupont@gmail.com", false),
+    ("/v1/phone/lookup?phone=0612345678&country=FRA", false),
+];
+
+/// What a caller of `path` gets when DQE looks at `personality` only and the
+/// token travels as `carriage`: whether it is DQE's good answer.
+fn is_right(carriage: &str, is_documented: bool, personality: &str) -> bool {
+    let (header, parameter) = match carriage {
+        "header" => (true, false),
+        "licence" => (false, true),
+        "auto" => (true, is_documented),
+        _ => (true, true),
+    };
+    match personality {
+        "header" => header,
+        "licence" => parameter,
+        "either" => header || parameter,
+        _ => header && parameter,
+    }
+}
+
+/// One `Authorization` at most, one licence parameter at most, both of them
+/// live tokens of a scope the path takes.
+#[track_caller]
+fn assert_isolated(entry: &Entry, story: &str) {
+    assert!(
+        entry.violations.is_empty(),
+        "{story}: {:?}",
+        entry.violations
+    );
+    assert!(!entry.credentials.is_empty(), "{story}");
+    for presented in &entry.credentials {
+        let live = CredentialKind::Token(Standing::Live);
+        assert_eq!(presented.kind, live, "{story}");
+        assert!(!presented.wrong_scope, "{story}");
+    }
+}
+
+#[test]
+fn whatever_dqe_looks_at_the_caller_of_both_is_right_and_every_other_combination_is_told() {
+    for carriage in CARRIAGES {
+        let running = Setup::default()
+            .set("DQE_CARRIAGE", carriage)
+            // Each refused call renews once; the others are told without.
+            .set("TOKEN_WAIT", "50ms")
+            .start();
+        running.wait_until_ready();
+        let mut expected_answers = std::collections::HashMap::new();
+        // What is refused costs a token, so the good ones come first.
+        for good in [true, false] {
+            for personality in PERSONALITIES {
+                running
+                    .dqe
+                    .sandbox
+                    .set_switch("carriage.all", personality)
+                    .unwrap();
+                for (target, is_documented) in PATHS {
+                    if is_right(carriage, *is_documented, personality) != good {
+                        continue;
+                    }
+                    let story = format!("{carriage} {personality} {target}");
+                    let before = running.received().len();
+                    let answer = running.get(target);
+                    if good {
+                        assert_eq!(answer.status, 200, "{story}: {}", answer.text());
+                        let text = answer.text();
+                        let same = expected_answers.entry(*target).or_insert(text.clone());
+                        assert_eq!(text, *same, "{story}");
+                        let received = running.received();
+                        assert_eq!(received.len(), before + 1, "{story}");
+                        assert_isolated(&received[before], &story);
+                    } else {
+                        assert!(
+                            answer.status == 502 && answer.json()["code"] == "credential_rejected"
+                                // A RESTful path that misses its parameter says so.
+                                || answer.status == 400 && answer.text().contains("Licence")
+                                || answer.status == 503,
+                            "{story}: {} {}",
+                            answer.status,
+                            answer.text()
+                        );
+                    }
+                }
+            }
+        }
+        assert_eq!(running.counters().violations(), 0, "{carriage}");
+    }
+}
+
+fn carriers(entry: &Entry) -> Vec<Carrier> {
+    entry.credentials.iter().map(|one| one.carrier).collect()
+}
+
+fn post(target: &str, content_type: &str, body: &str) -> String {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[test]
+fn a_form_carries_the_token_where_the_caller_had_its_licence_and_nothing_else_changes() {
+    let running = Running::start();
+    for (target, content_type, body, target_at_dqe, body_at_dqe) in [
+        (
+            "/TEL/",
+            FORM,
+            "Tel=%2B33612345678&Licence=OURS&Pays=FRA",
+            "/TEL/",
+            "Tel=%2B33612345678&Licence={token}&Pays=FRA",
+        ),
+        (
+            "/TEL/",
+            "Application/X-WWW-Form-URLencoded; charset=UTF-8",
+            "Tel=0612345678&x=+%2540%7C|%E9&&y=",
+            "/TEL/",
+            "Tel=0612345678&x=+%2540%7C|%E9&&y=&Licence={token}",
+        ),
+        (
+            "/TEL/?licence=OURS",
+            FORM,
+            "Tel=0612345678",
+            "/TEL/?Licence={token}",
+            "Tel=0612345678",
+        ),
+        (
+            "/TEL/?licence=OURS&Pays=FRA",
+            FORM,
+            "LICENCE=&Tel=0612345678&l%69cence=",
+            "/TEL/?Pays=FRA",
+            "Licence={token}&Tel=0612345678",
+        ),
+        (
+            "/TEL/?Tel=0612345678",
+            "text/plain;charset=UTF-8",
+            "what&is=this",
+            "/TEL/?Tel=0612345678&Licence={token}",
+            "what&is=this",
+        ),
+        (
+            "/TEL/?Tel=0612345678",
+            "text/plain",
+            "Licence=OURS&Pays=FRA",
+            "/TEL/?Tel=0612345678",
+            "Licence={token}&Pays=FRA",
+        ),
+        (
+            "/TEL/?Tel=0612345678",
+            "",
+            "Pays=FRA&licence=OURS",
+            "/TEL/?Tel=0612345678",
+            "Pays=FRA&Licence={token}",
+        ),
+        (
+            "/v1/email/lookup",
+            "application/json",
+            r#"{"email":"jean.dupont@gmail.com","x":"x&Licence=y"}"#,
+            "/v1/email/lookup",
+            r#"{"email":"jean.dupont@gmail.com","x":"x&Licence=y"}"#,
+        ),
+        (
+            "/v1/email/lookup?Licence=OURS",
+            FORM,
+            "email=jean.dupont@gmail.com&licence=OURS",
+            "/v1/email/lookup",
+            "email=jean.dupont@gmail.com",
+        ),
+    ] {
+        let whole = post(target, content_type, body);
+        let (head, _) = whole.split_once("Content-Length").unwrap();
+        let (first, second) = body.split_at(body.len() / 2);
+        let chunked = format!(
+            "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+            first.len(),
+            second.len()
+        );
+        for request in [whole, chunked] {
+            let answer = call(running.address, &request);
+            assert_eq!(answer.status, 200, "{body}: {}", answer.text());
+            let entry = running.last_received();
+            assert_eq!(target_received(&entry), target_at_dqe, "{body}");
+            assert_eq!(body_received(&entry), body_at_dqe, "{target}");
+            assert_eq!(entry.body_length, entry.body.len() as u64);
+        }
+    }
+    assert_eq!(running.counters().violations(), 0);
+}
+
+#[test]
+fn a_token_of_awkward_characters_arrives_whole_in_query_and_form() {
+    let running = Setup::default()
+        .switch("token-characters=special")
+        .set("DQE_CARRIAGE", "licence")
+        .start();
+    let answer = running.get("/TEL/?Tel=0612345678&Licence=OURS");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(carriers(&running.last_received()), [Carrier::Query]);
+    let answer = call(running.address, post("/TEL/", FORM, "Tel=0612345678"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(carriers(&running.last_received()), [Carrier::Body]);
+    assert_eq!(running.counters().violations(), 0);
+}
+
+#[test]
+fn a_form_longer_than_the_proxy_reads_is_refused_before_anything_is_sent() {
+    for carriage in CARRIAGES {
+        let running = Setup::default().set("DQE_CARRIAGE", carriage).start();
+        let most = format!("Tel=0612345678&x={}", "y".repeat(65_536 - 17));
+        let answer = call(running.address, post("/TEL/", FORM, &most));
+        assert_eq!(answer.status, 200, "{carriage}: {}", answer.text());
+        let before = running.received().len();
+        let more = format!("{most}y");
+        let whole = post("/TEL/", FORM, &more);
+        let chunked = format!(
+            "POST /TEL/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {FORM}\r\n\
+             Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{more}\r\n0\r\n\r\n",
+            more.len()
+        );
+        for request in [whole, chunked] {
+            let answer = call(running.address, request);
+            let code = answer.json()["code"].as_str().map(str::to_owned);
+            assert_eq!(
+                (answer.status, code.as_deref()),
+                (413, Some("form_too_large")),
+                "{carriage}"
+            );
+        }
+        assert_eq!(running.received().len(), before);
+        // What does not say that it is a form, and is too large for one, is streamed.
+        let other = post("/TEL/?Tel=0612345678", "text/plain", &more);
+        assert_eq!(call(running.address, other).status, 200);
+    }
+}
+
+#[test]
+fn a_route_may_travel_otherwise_than_all_others() {
+    let running = Setup::default()
+        .set("DQE_CARRIAGE", "header")
+        .file("[[route]]\npath = \"/TEL/\"\nscope = \"client_phone\"\ncarriage = \"licence\"\n")
+        .start();
+    for (target, expected) in [
+        ("/TEL/?Tel=0612345678", vec![Carrier::Query]),
+        ("/v2/TEL?Tel=0612345678", vec![Carrier::Query]),
+        ("/RNVP/?Adresse=x&Pays=FRA", vec![Carrier::Header]),
+    ] {
+        assert_eq!(running.get(target).status, 200, "{target}");
+        assert_eq!(carriers(&running.last_received()), expected, "{target}");
+    }
+}
+
+#[test]
+fn the_token_in_a_query_is_in_no_log_line() {
+    let running = Running::start();
+    let _ = running.get("/TEL/?Tel=0612345678&Licence=OURS");
+    let token = running.last_received().header_values("authorization")[0].to_vec();
+    let token = String::from_utf8(token).unwrap().replace("Bearer ", "");
+    running.dqe.pause();
+    let failed = running.get("/TEL/?Tel=0612345678&Licence=OURS");
+    assert!(!failed.text().contains(&token), "{}", failed.text());
+    crate::support::eventually("both calls are logged", || {
+        running.log_lines("/TEL/").len() == 2
+    });
+    for line in running.log_lines("/TEL/") {
+        let line = line.to_string();
+        assert!(
+            !line.contains(&token[..12]) && !line.contains("Licence"),
+            "{line}"
+        );
+    }
+}
