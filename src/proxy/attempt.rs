@@ -13,9 +13,10 @@ use http::{HeaderValue, Response};
 
 use super::Call;
 use super::carry::{self, Declared, Payload, Place};
-use super::decide::{self, Decision, Situation};
+use super::decide::{self, Decision, Sign, Situation};
 use super::error::ProxyError;
 use super::headers::{self, Own};
+use super::inspect::{self, Answered};
 use super::upload::{OutgoingBody, Upload};
 use crate::caller::Caller;
 use crate::deadline::Expired;
@@ -25,9 +26,6 @@ use crate::upstream::{AnswerBody, Lease, Outgoing, UpstreamError};
 /// The cell ends a wait for a token itself; the connection's deadline stands
 /// behind it, so that the one before does not end the call meanwhile.
 const WAIT_MARGIN: Duration = Duration::from_secs(1);
-
-/// What the server said.
-pub(super) type Answered = Response<AnswerBody<OutgoingBody>>;
 
 /// Sends `call` until there is an answer for the caller.
 pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
@@ -39,45 +37,94 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
     }
     let mut token = current_token(&cell, call).await?;
     let mut tries = Tries::default();
+    // An answer that was only suspicious, should no better one come.
+    let mut spare: Option<Box<Answered>> = None;
     loop {
         call.exchange.attempt_begins();
-        match once(call, &token, tries.repeats).await {
-            Ok(answer) => match decide::after_answer(answer.status(), tries.situation(call)) {
-                Decision::RenewAndReplay => {
-                    let status = answer.status().as_u16();
-                    // Dropping the body closes the connection: the refused answer is
-                    // never read on, nor mistaken for the next one.
-                    drop(answer);
-                    tries.rejections += 1;
-                    token = newer_token(&cell, token.generation(), status, call).await?;
-                    call.exchange.replays();
-                }
-                Decision::RenewAndFail => {
-                    let status = answer.status().as_u16();
-                    drop(answer);
-                    // Invalidates the token and asks for a newer one, without waiting for it.
-                    cell.renewed_after(token.generation(), Duration::ZERO).await;
-                    return Err(rejected(&cell, token.generation(), status));
-                }
-                Decision::Deliver | Decision::Repeat | Decision::Fail => {
-                    if answer.status().is_success() {
-                        cell.note_worked(token.generation());
-                    }
-                    return Ok(answer);
-                }
-            },
+        let answer = match once(call, &token, tries.repeats).await {
+            Ok(answer) => inspect::look(call, answer, &token).await,
             Err(Unanswered::Failed(error)) => {
                 match decide::after_failure(&error, tries.situation(call)) {
-                    Decision::Repeat => tries.repeats += 1,
+                    Decision::Repeat => {
+                        tries.repeats += 1;
+                        continue;
+                    }
                     Decision::Fail
                     | Decision::Deliver
                     | Decision::RenewAndReplay
-                    | Decision::RenewAndFail => return Err(ProxyError::Upstream(error)),
+                    | Decision::ReplayIfRenewed
+                    | Decision::RenewAndFail => Err(ProxyError::Upstream(error)),
                 }
             }
-            Err(Unanswered::Ended(error)) => return Err(error),
+            Err(Unanswered::Ended(error)) => Err(error),
+        };
+        let (answer, sign) = match (answer, spare.take()) {
+            (Ok(answer), _) => answer,
+            (Err(_), Some(spare)) => return Ok(*spare),
+            (Err(error), None) => return Err(error),
+        };
+        let is_doubtful = sign == Sign::Doubted && token.is_doubtful(&Moment::now());
+        match decide::after_answer(sign, is_doubtful, tries.situation(call)) {
+            Decision::RenewAndReplay => {
+                let status = answer.response.status().as_u16();
+                // Dropping the body closes the connection, unless it has been read
+                // whole: the refused answer is never mistaken for the next one.
+                drop(answer);
+                tries.rejections += 1;
+                token = newer_token(&cell, token.generation(), status, call).await?;
+                call.exchange.replays();
+            }
+            Decision::ReplayIfRenewed => {
+                match newer_on_suspicion(&cell, token.generation(), call).await {
+                    None => return Ok(deliver(answer, sign, &cell, call)),
+                    Some(newer) => {
+                        tries.rejections += 1;
+                        token = newer;
+                        spare = Some(Box::new(answer));
+                        call.exchange.replays();
+                    }
+                }
+            }
+            Decision::RenewAndFail => {
+                let status = answer.response.status().as_u16();
+                drop(answer);
+                // Invalidates the token and asks for a newer one, without waiting for it.
+                cell.renewed_after(token.generation(), Duration::ZERO).await;
+                return Err(rejected(&cell, token.generation(), status));
+            }
+            Decision::Deliver | Decision::Repeat | Decision::Fail => {
+                return Ok(deliver(answer, sign, &cell, call));
+            }
         }
     }
+}
+
+/// The answer is the caller's. What it says is remembered for its family.
+fn deliver(answer: Answered, sign: Sign, cell: &Cell, call: &Call) -> Answered {
+    let (suspicions, family) = (&call.worker.suspicions, call.route().scope);
+    match sign {
+        Sign::Doubted => {
+            if suspicions.one_more(family) && cell.suspect(answer.token.generation()) {
+                tracing::warn!(
+                    scope = cell.scope().as_str(),
+                    route = call.route().name,
+                    "many empty answers in a row: the token is renewed, it may be dead"
+                );
+            }
+        }
+        Sign::Accepted if answer.response.status().is_success() && answer.broken.is_none() => {
+            suspicions.good(family);
+            cell.note_worked(answer.token.generation());
+        }
+        Sign::Accepted | Sign::Refused => {}
+    }
+    answer
+}
+
+/// Whether a newer token has taken the place of `generation`.
+fn is_replaced(cell: &Cell, generation: u64, now: &Moment) -> bool {
+    let newer = |token: Arc<AccessToken>| token.generation() > generation;
+    cell.current(now).is_some_and(newer)
 }
 
 /// Reads a form whole, so that a licence in it is found, and settles where the
@@ -126,7 +173,11 @@ enum Unanswered {
 }
 
 /// One attempt: a connection, kept or new, and the request on it.
-async fn once(call: &mut Call, token: &AccessToken, repeats: u8) -> Result<Answered, Unanswered> {
+async fn once(
+    call: &mut Call,
+    token: &AccessToken,
+    repeats: u8,
+) -> Result<Response<AnswerBody<OutgoingBody>>, Unanswered> {
     let now = Instant::now();
     // After a kept connection has failed, the others may be as stale.
     let kept = if repeats == 0 {
@@ -193,7 +244,7 @@ async fn connect(call: &mut Call) -> Result<Lease, Unanswered> {
 }
 
 /// Awaits `work` until the caller's deadline, which is first set `limit` from now.
-async fn within<F: Future>(
+pub(super) async fn within<F: Future>(
     caller: &Caller,
     limit: Duration,
     work: F,
@@ -243,6 +294,26 @@ async fn newer_token(
         .ok()
         .flatten()
         .ok_or_else(|| rejected(cell, generation, status))
+}
+
+/// A token newer than the one of `generation`, which an answer makes doubtful:
+/// at once where there is one; else, once per generation, the one that a
+/// renewal brings. The token stays in use meanwhile, since it may be good.
+async fn newer_on_suspicion(
+    cell: &Cell,
+    generation: u64,
+    call: &mut Call,
+) -> Option<Arc<AccessToken>> {
+    let is_replaced = is_replaced(cell, generation, &Moment::now());
+    if !is_replaced && !call.worker.suspicions.may_ask(cell.scope(), generation) {
+        return None;
+    }
+    let started = Instant::now();
+    let limit = call.worker.settings.token_wait;
+    let renewing = Box::pin(cell.renewed_on_suspicion(generation, limit));
+    let waiting = within(&call.caller, limit + WAIT_MARGIN, renewing).await;
+    call.exchange.waited_for_token(started.elapsed());
+    waiting.ok().flatten()
 }
 
 fn rejected(cell: &Cell, generation: u64, status: u16) -> ProxyError {

@@ -11,8 +11,10 @@ mod error;
 mod exchange;
 mod gate;
 mod headers;
+mod inspect;
 mod response;
 pub mod route;
+mod suspicion;
 mod upload;
 
 use std::cell::{Cell, RefCell, RefMut};
@@ -36,6 +38,7 @@ use exchange::Exchange;
 use gate::Gate;
 use headers::Noted;
 use route::{NoRoute, Route, RouteTable};
+use suspicion::Suspicions;
 use upload::Upload;
 
 /// What the request path is told by the operator.
@@ -77,6 +80,7 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     index: usize,
     log: Option<RefCell<WorkerLog>>,
+    suspicions: Suspicions,
     /// Half of each request id: random per worker, so that ids never repeat across restarts.
     id_prefix: u64,
     next_id: Cell<u64>,
@@ -103,6 +107,7 @@ impl Worker {
             metrics,
             index,
             log: log.map(RefCell::new),
+            suspicions: Suspicions::default(),
             id_prefix,
             next_id: Cell::new(0),
         })

@@ -14,6 +14,7 @@ use super::Call;
 use super::error::{Code, ProxyError};
 use super::exchange::Exchange;
 use super::headers::{self, REQUEST_ID};
+use super::inspect::Answered;
 use super::upload::OutgoingBody;
 use crate::upstream::{AnswerBody, AnswerError, Server};
 
@@ -34,22 +35,23 @@ pub enum Answer {
 
 /// The server's body on its way to the caller.
 pub struct Forwarded {
+    /// What has been read of it already; goes first.
+    begun: Bytes,
     body: AnswerBody<OutgoingBody>,
     call: Box<Call>,
     /// The whole body has been handed on.
     complete: bool,
     /// The caller learns of the body's end by the connection's end only.
     ends_with_connection: bool,
-    /// The body broke off; told to hyper one poll later.
+    /// The body has broken off after what was read of it.
+    broke_off: Option<AnswerError>,
+    /// It broke off; told to hyper one poll later.
     broken: Option<AnswerError>,
 }
 
 /// Passes the server's answer on.
-pub(super) fn forwarded(
-    answer: Response<AnswerBody<OutgoingBody>>,
-    mut call: Box<Call>,
-) -> Response<Answer> {
-    let (mut head, body) = answer.into_parts();
+pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answer> {
+    let (mut head, body) = answer.response.into_parts();
     call.exchange
         .ends_as(head.status, Code::of_answer(head.status));
     let id = call.exchange.request_id().clone();
@@ -59,14 +61,16 @@ pub(super) fn forwarded(
     }
     // hyper frames the answer for the version the caller speaks.
     head.version = Version::HTTP_11;
-    let complete = body.is_end_stream();
+    let complete = body.is_end_stream() && answer.begun.is_empty();
     let ends_with_connection =
         call.head.version == Version::HTTP_10 && !head.headers.contains_key(CONTENT_LENGTH);
     let body = Forwarded {
+        begun: answer.begun,
         body,
         call,
         complete,
         ends_with_connection,
+        broke_off: answer.broken,
         broken: None,
     };
     body.moved_on();
@@ -152,11 +156,40 @@ impl Forwarded {
             .set_phase(Instant::now() + idle_timeout);
     }
 
+    fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        if !self.begun.is_empty() {
+            let begun = std::mem::take(&mut self.begun);
+            return Poll::Ready(Some(Ok(Frame::data(begun))));
+        }
+        if let Some(error) = self.broke_off.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.begun.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let begun = self.begun.len() as u64;
+        let rest = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(begun + rest.lower());
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(begun + upper);
+        }
+        hint
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        match ready!(self.poll_piece(cx)) {
             Some(Ok(frame)) => {
                 if let Some(chunk) = frame.data_ref() {
                     self.call.exchange.passed_on(chunk.len());
@@ -215,14 +248,14 @@ impl Body for Answer {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Forwarded(body) => body.body.is_end_stream(),
+            Self::Forwarded(body) => body.is_end_stream(),
             Self::Own { body, .. } => body.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Forwarded(body) => body.body.size_hint(),
+            Self::Forwarded(body) => body.size_hint(),
             Self::Own { body, .. } => {
                 SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
             }

@@ -12,7 +12,7 @@ const PERSONALITIES: [&str; 4] = ["header", "licence", "either", "both"];
 /// parameter for it.
 const PATHS: &[(&str, bool)] = &[
     ("/SINGLEV2/?Adresse=5%20rue%20des%20pyr&Pays=FRA", true),
-    ("/LATLG/?IDVoie=7512006867&Num=5&Pays=FRA", true),
+    ("/LATLG/?IDVoie=751207837&Num=5&Pays=FRA", true),
     ("/TEL/?Tel=0612345678&Pays=FRA", true),
     ("/DQEEMAILLOOKUP/?Email=jean.dupont@gmail.com", true),
     ("/FIRSTNAMESUGGEST/?Firstname=ali", true),

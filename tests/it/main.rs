@@ -6,6 +6,7 @@ mod calls;
 mod carriage;
 mod command_line;
 mod credentials;
+mod dead_tokens;
 mod edges;
 mod faults;
 mod framing;
