@@ -61,7 +61,7 @@ impl Resolver<'_> {
             self.problems,
             self.warnings,
         );
-        let proxy = self.proxy(rules);
+        let proxy = self.proxy(rules, licence.clone());
         let log = self.log();
 
         let (server, secret) = (server?, secret?);
@@ -99,7 +99,7 @@ impl Resolver<'_> {
             .map_or(Place::Default, |document| document.place_of(section))
     }
 
-    fn proxy(&mut self, routes: Vec<Rule>) -> proxy::Settings {
+    fn proxy(&mut self, routes: Vec<Rule>, licence: Option<SecretString>) -> proxy::Settings {
         let hosts = self.names(&keys::LISTENER_HOSTS, names::host);
         let origins = self.names(&keys::LISTENER_ORIGINS, names::origin);
         proxy::Settings {
@@ -109,6 +109,7 @@ impl Resolver<'_> {
             body_idle_timeout: self.duration(&keys::UPSTREAM_BODY_IDLE_TIMEOUT),
             total_timeout: self.duration(&keys::UPSTREAM_TOTAL_TIMEOUT),
             token_wait: self.duration(&keys::TOKEN_WAIT),
+            licence,
             routes,
         }
     }

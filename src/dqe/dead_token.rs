@@ -469,7 +469,7 @@ mod tests {
         let endless = format!("{{\"1\":{{\"x\":\"{}", "y".repeat(LOOKED_AT));
         let late = format!("{endless}\",\"IdError\":\"** LICENCE KO **\"}}}}");
         assert_eq!(
-            read(Scope::Email, endless[..500].as_bytes(), false),
+            read(Scope::Email, &endless.as_bytes()[..500], false),
             Reading::Unclear
         );
         assert_eq!(

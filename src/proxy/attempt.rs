@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Response};
+use http_body::Body;
 
 use super::Call;
 use super::carry::{self, Declared, Payload, Place};
@@ -76,7 +77,7 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
             }
             Decision::ReplayIfRenewed => {
                 match newer_on_suspicion(&cell, token.generation(), call).await {
-                    None => return Ok(deliver(answer, sign, &cell, call)),
+                    None => return deliver(answer, sign, &cell, call),
                     Some(newer) => {
                         tries.rejections += 1;
                         token = newer;
@@ -93,14 +94,27 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
                 return Err(rejected(&cell, token.generation(), status));
             }
             Decision::Deliver | Decision::Repeat | Decision::Fail => {
-                return Ok(deliver(answer, sign, &cell, call));
+                return deliver(answer, sign, &cell, call);
             }
         }
     }
 }
 
 /// The answer is the caller's. What it says is remembered for its family.
-fn deliver(answer: Answered, sign: Sign, cell: &Cell, call: &Call) -> Answered {
+///
+/// # Errors
+/// [`ProxyError::AnswerCoded`]: an error of DQE may repeat the credential, and
+/// in a coded one, which nobody has asked for, it cannot be masked.
+fn deliver(answer: Answered, sign: Sign, cell: &Cell, call: &Call) -> Result<Answered, ProxyError> {
+    let status = answer.response.status();
+    if !status.is_success()
+        && inspect::is_coded(answer.response.headers())
+        && !answer.response.body().is_end_stream()
+    {
+        return Err(ProxyError::AnswerCoded {
+            status: status.as_u16(),
+        });
+    }
     let (suspicions, family) = (&call.worker.suspicions, call.route().scope);
     match sign {
         Sign::Doubted => {
@@ -112,13 +126,13 @@ fn deliver(answer: Answered, sign: Sign, cell: &Cell, call: &Call) -> Answered {
                 );
             }
         }
-        Sign::Accepted if answer.response.status().is_success() && answer.broken.is_none() => {
+        Sign::Accepted if status.is_success() && answer.broken.is_none() => {
             suspicions.good(family);
             cell.note_worked(answer.token.generation());
         }
         Sign::Accepted | Sign::Refused => {}
     }
-    answer
+    Ok(answer)
 }
 
 /// Whether a newer token has taken the place of `generation`.

@@ -64,6 +64,8 @@ pub enum Code {
     UpstreamBroken,
     /// The answer is not valid HTTP.
     UpstreamInvalid,
+    /// An error of DQE came in a content coding nobody had asked for.
+    AnswerCoded,
     /// Making the connection took too long.
     ConnectTimeout,
     /// The answer took too long to begin.
@@ -101,6 +103,7 @@ impl Code {
         "upstream_tls",
         "upstream_broken",
         "upstream_invalid",
+        "answer_coded",
         "connect_timeout",
         "answer_timeout",
         "total_timeout",
@@ -185,6 +188,12 @@ pub enum ProxyError {
     /// The attempt failed on the wire.
     #[error(transparent)]
     Upstream(UpstreamError),
+    /// An error answer that cannot be looked into for the credential.
+    #[error("an answer with status {status} has a content coding nobody asked for")]
+    AnswerCoded {
+        /// DQE's status.
+        status: u16,
+    },
     /// Connecting took longer than `upstream.connect_timeout`.
     #[error("connecting to the server took too long")]
     ConnectTimeout,
@@ -305,6 +314,12 @@ impl ProxyError {
                 "DQE refused the credential that the proxy put on the call. The caller's request is not at fault.",
             ),
             Self::Upstream(error) => return upstream_appearance(error),
+            Self::AnswerCoded { .. } => (
+                StatusCode::BAD_GATEWAY,
+                Code::AnswerCoded,
+                "http_response_content_coding_error",
+                "The DQE server answered with an error in a content coding that it was asked not to use.",
+            ),
             Self::ConnectTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
                 Code::ConnectTimeout,
@@ -355,6 +370,7 @@ impl ProxyError {
             | Self::CallerBody
             | Self::FormTooLarge
             | Self::Upstream(_)
+            | Self::AnswerCoded { .. }
             | Self::ConnectTimeout
             | Self::AnswerTimeout
             | Self::TotalTimeout => None,
@@ -367,7 +383,7 @@ impl ProxyError {
         let sentence = self.appearance().sentence;
         match self {
             Self::TokenUnavailable { sentence: why, .. } => format!("{sentence} Reason: {why}."),
-            Self::CredentialRejected { status, .. } => {
+            Self::CredentialRejected { status, .. } | Self::AnswerCoded { status } => {
                 format!("{sentence} Its status was {status}.")
             }
             Self::TargetNotAllowed

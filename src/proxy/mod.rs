@@ -14,6 +14,7 @@ mod headers;
 mod inspect;
 mod response;
 pub mod route;
+mod scrub;
 mod suspicion;
 mod upload;
 
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Request, Response, request};
 use hyper::body::Incoming;
+use secrecy::{ExposeSecret, SecretString};
 
 pub use error::{Appearance, Code, ProxyError};
 pub use response::Answer;
@@ -38,6 +40,7 @@ use exchange::Exchange;
 use gate::Gate;
 use headers::Noted;
 use route::{NoRoute, Route, RouteTable};
+use scrub::{Scrubber, Secret};
 use suspicion::Suspicions;
 use upload::Upload;
 
@@ -56,6 +59,8 @@ pub struct Settings {
     pub total_timeout: Duration,
     /// Longest time a caller is held when there is no usable token.
     pub token_wait: Duration,
+    /// The licence code, to be masked in DQE's errors where it is there.
+    pub licence: Option<SecretString>,
     /// Routes in order of rising precedence: the catalogue first, `[[route]]` after it.
     pub routes: Vec<route::Rule>,
 }
@@ -81,6 +86,8 @@ pub struct Worker {
     index: usize,
     log: Option<RefCell<WorkerLog>>,
     suspicions: Suspicions,
+    /// The licence code, unless it is too short to be told from other text.
+    licence: Option<Secret>,
     /// Half of each request id: random per worker, so that ids never repeat across restarts.
     id_prefix: u64,
     next_id: Cell<u64>,
@@ -99,8 +106,11 @@ impl Worker {
         id_prefix: u64,
     ) -> Rc<Self> {
         let gate = Gate::new(settings.hosts.clone(), settings.origins.clone());
+        let licence = settings.licence.as_ref();
+        let licence = licence.and_then(|code| Secret::new(code.expose_secret().as_bytes()));
         Rc::new(Self {
             settings,
+            licence,
             gate,
             routes,
             client,
@@ -159,6 +169,7 @@ impl Worker {
             noted,
             payload: Payload::Empty,
             place: Place::Nowhere,
+            scrubber: None,
             caller,
             exchange,
         });
@@ -264,6 +275,8 @@ pub struct Call {
     payload: Payload,
     /// Where the licence parameter goes, once a form has been read.
     place: Place,
+    /// Masks the credential in the answer's body, where it may stand.
+    scrubber: Option<Scrubber>,
     caller: Caller,
     exchange: Exchange,
 }

@@ -11,11 +11,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use super::Call;
+use super::carry::{self, Place};
 use super::error::{Code, ProxyError};
 use super::exchange::Exchange;
 use super::headers::{self, REQUEST_ID};
 use super::inspect::Answered;
+use super::scrub::{Scrubber, Secret};
 use super::upload::OutgoingBody;
+use crate::dqe::licence;
+use crate::token::AccessToken;
 use crate::upstream::{AnswerBody, AnswerError, Server};
 
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -56,8 +60,13 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
         .ends_as(head.status, Code::of_answer(head.status));
     let id = call.exchange.request_id().clone();
     headers::clean_answer(&mut head.headers, head.status, head.version, id);
-    if head.status.is_redirection() {
-        keep_on_the_proxy(&mut head.headers, &call.worker.client.settings().server);
+    if head.headers.contains_key(LOCATION) {
+        let server = &call.worker.client.settings().server;
+        keep_on_the_proxy(&mut head.headers, server, call.route().parameter);
+    }
+    call.scrubber = scrubber(&answer.token, head.status, &call);
+    if let Some(scrubber) = &call.scrubber {
+        scrubber.mask_fields(&mut head.headers);
     }
     // hyper frames the answer for the version the caller speaks.
     head.version = Version::HTTP_11;
@@ -77,9 +86,33 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
     Response::from_parts(head, Answer::Forwarded(body))
 }
 
+/// DQE repeats a credential in its errors, and what it was asked for in
+/// redirects and pages of errors: those are scrubbed. An ordinary answer is
+/// scrubbed when the token went out as a parameter, which it may repeat among
+/// the others; what came in the header is never repeated in one.
+fn scrubber(token: &AccessToken, status: StatusCode, call: &Call) -> Option<Scrubber> {
+    let is_ordinary = status.is_success();
+    if is_ordinary && call.place == Place::Nowhere {
+        return None;
+    }
+    let mut secrets = Vec::with_capacity(2);
+    secrets.extend(Secret::new(carry::value(token)));
+    if !is_ordinary {
+        secrets.extend(call.worker.licence.clone());
+    }
+    Some(Scrubber::new(secrets))
+}
+
 /// A redirect to the server itself would lead the caller past the proxy, where
-/// it has no credential: the reference becomes relative to the proxy.
-fn keep_on_the_proxy(fields: &mut HeaderMap, server: &Server) {
+/// it has no credential: the reference becomes relative to the proxy. The
+/// licence parameter in it, `name`, is the proxy's and goes.
+fn keep_on_the_proxy(fields: &mut HeaderMap, server: &Server, name: &str) {
+    let Some(location) = fields.get(LOCATION) else {
+        return;
+    };
+    if let Some(without) = without_licence(location, name) {
+        fields.insert(LOCATION, without);
+    }
     let Some(location) = fields
         .get(LOCATION)
         .and_then(|location| location.to_str().ok())
@@ -99,6 +132,22 @@ fn keep_on_the_proxy(fields: &mut HeaderMap, server: &Server) {
     if let Ok(relative) = relative {
         fields.insert(LOCATION, relative);
     }
+}
+
+/// The reference without the licence parameter in its query; `None` when there
+/// is none in it.
+fn without_licence(reference: &HeaderValue, name: &str) -> Option<HeaderValue> {
+    let text = reference.as_bytes();
+    let end = text.iter().position(|byte| *byte == b'#');
+    let (text, fragment) = text.split_at(end.unwrap_or(text.len()));
+    let start = text.iter().position(|byte| *byte == b'?')?;
+    let (path, query) = (&text[..start], &text[start + 1..]);
+    if !licence::is_in(query, name) {
+        return None;
+    }
+    let query = licence::without(query, name);
+    let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
+    HeaderValue::from_bytes(&[path, mark, &query, fragment].concat()).ok()
 }
 
 /// Answers on the proxy's own account: problem+json (RFC 9457), `Proxy-Status`
@@ -156,26 +205,64 @@ impl Forwarded {
             .set_phase(Instant::now() + idle_timeout);
     }
 
-    fn poll_piece(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+    /// The next piece of what the server sent.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
         if !self.begun.is_empty() {
             let begun = std::mem::take(&mut self.begun);
-            return Poll::Ready(Some(Ok(Frame::data(begun))));
+            return Poll::Ready(Some(Ok(begun)));
         }
         if let Some(error) = self.broke_off.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        Pin::new(&mut self.body).poll_frame(cx)
+        loop {
+            // Trailers do not get this far; a frame is data.
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(piece) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// The next piece for the caller.
+    fn poll_scrubbed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
+        loop {
+            let polled = ready!(self.poll_piece(cx));
+            let is_last = self.begun.is_empty() && self.body.is_end_stream();
+            let Some(scrubber) = &mut self.call.scrubber else {
+                return Poll::Ready(polled);
+            };
+            let piece = match polled {
+                Some(Ok(piece)) => scrubber.pass(piece, is_last),
+                None => scrubber.rest(),
+                // What may be the beginning of a secret goes nowhere.
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            };
+            if !piece.is_empty() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            if is_last {
+                return Poll::Ready(None);
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.begun.is_empty() && self.body.is_end_stream()
+        self.not_passed_on() == 0 && self.body.is_end_stream()
+    }
+
+    /// Bytes that have been read and are still to be passed on.
+    fn not_passed_on(&self) -> u64 {
+        let held = self.call.scrubber.as_ref().map_or(0, Scrubber::held);
+        (self.begun.len() + held) as u64
     }
 
     fn size_hint(&self) -> SizeHint {
-        let begun = self.begun.len() as u64;
+        let begun = self.not_passed_on();
         let rest = self.body.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(begun + rest.lower());
@@ -189,14 +276,12 @@ impl Forwarded {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        match ready!(self.poll_piece(cx)) {
-            Some(Ok(frame)) => {
-                if let Some(chunk) = frame.data_ref() {
-                    self.call.exchange.passed_on(chunk.len());
-                }
-                self.complete = self.body.is_end_stream();
+        match ready!(self.poll_scrubbed(cx)) {
+            Some(Ok(piece)) => {
+                self.call.exchange.passed_on(piece.len());
+                self.complete = self.is_end_stream();
                 self.moved_on();
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(Frame::data(piece))))
             }
             None => {
                 self.complete = true;
@@ -285,10 +370,17 @@ mod tests {
             ("https://dqe.example:8443/", "https://dqe.example:8443/"),
             ("http://dqe.example/", "http://dqe.example/"),
             ("/TEL/", "/TEL/"),
+            ("https://dqe.example/TEL/?Licence=TK", "/TEL/"),
+            ("/TEL/?Tel=1&l%69cence=TK#end", "/TEL/?Tel=1#end"),
+            (
+                "https://other.example/?Licence=TK&x=1",
+                "https://other.example/?x=1",
+            ),
+            ("/TEL/#?Licence=TK", "/TEL/#?Licence=TK"),
         ] {
             let mut fields = HeaderMap::new();
             fields.insert(LOCATION, HeaderValue::from_static(location));
-            keep_on_the_proxy(&mut fields, &server);
+            keep_on_the_proxy(&mut fields, &server, "Licence");
             assert_eq!(fields[LOCATION], expected, "{location}");
         }
     }

@@ -14,5 +14,6 @@ mod isolation;
 mod layering;
 mod operating;
 mod sandbox;
+mod scrubbing;
 mod support;
 mod who_may_call;
