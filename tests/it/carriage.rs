@@ -1,36 +1,72 @@
 //! How the token travels: in the header, as the licence parameter, both ways;
 //! and what the caller gets from a DQE that looks at one, the other or both.
 
+use std::collections::HashMap;
+
 use dqe_proxy::sandbox::{Carrier, CredentialKind, Entry, Standing};
 
-use crate::support::{Running, Setup, body_received, call, target_received};
+use crate::support::{Answer, Connection, Running, Setup, body_received, call, target_received};
 
 const CARRIAGES: [&str; 4] = ["auto", "header", "licence", "both"];
 const PERSONALITIES: [&str; 4] = ["header", "licence", "either", "both"];
 
-/// One path of each family and generation, and whether DQE documents a licence
-/// parameter for it.
-const PATHS: &[(&str, bool)] = &[
-    ("/SINGLEV2/?Adresse=5%20rue%20des%20pyr&Pays=FRA", true),
-    ("/LATLG/?IDVoie=751207837&Num=5&Pays=FRA", true),
-    ("/TEL/?Tel=0612345678&Pays=FRA", true),
-    ("/DQEEMAILLOOKUP/?Email=jean.dupont@gmail.com", true),
-    ("/FIRSTNAMESUGGEST/?Firstname=ali", true),
+/// How a path says no, when it does so with status 200.
+#[derive(Clone, Copy, PartialEq)]
+enum No {
+    /// In words.
+    Plain,
+    /// With an empty result, as if nothing had been found.
+    Silent,
+    /// It says no with another status.
+    Never,
+}
+
+/// One path of each family and generation; whether DQE documents a licence
+/// parameter for it; how it says no.
+const PATHS: &[(&str, bool, No)] = &[
+    (
+        "/SINGLEV2/?Adresse=5%20rue%20des%20pyr&Pays=FRA",
+        true,
+        No::Silent,
+    ),
+    ("/LATLG/?IDVoie=751207837&Num=5&Pays=FRA", true, No::Silent),
+    ("/TEL/?Tel=0612345678&Pays=FRA", true, No::Plain),
+    (
+        "/DQEEMAILLOOKUP/?Email=jean.dupont@gmail.com",
+        true,
+        No::Plain,
+    ),
+    ("/FIRSTNAMESUGGEST/?Firstname=ali", true, No::Silent),
     (
         "/RECSIRET/?CompanyName=boulangerie&Country=FRA&Dictionary=Y",
         true,
+        No::Silent,
     ),
     (
         "/SEARCH/?LastName=DUPONT&FirstName=JEAN&Address=5%20RUE%20DES%20PYRENEES&PostalCode=75020&City=PARIS&Version=2",
         true,
+        No::Silent,
     ),
-    ("/v1/single/?Address=5%20rue%20des%20pyr&Country=FRA", true),
+    (
+        "/v1/single/?Address=5%20rue%20des%20pyr&Country=FRA",
+        true,
+        No::Never,
+    ),
     (
         "/v1/lookupemail/?Email=jean.dupont@gmail.com&Rectify=1&CheckUser=0&TimeOut=1",
         true,
+        No::Never,
     ),
-    ("/v1/email/lookup?email=jean.dupont@gmail.com", false),
-    ("/v1/phone/lookup?phone=0612345678&country=FRA", false),
+    (
+        "/v1/email/lookup?email=jean.dupont@gmail.com",
+        false,
+        No::Never,
+    ),
+    (
+        "/v1/phone/lookup?phone=0612345678&country=FRA",
+        false,
+        No::Never,
+    ),
 ];
 
 /// What a caller of `path` gets when DQE looks at `personality` only and the
@@ -67,52 +103,76 @@ fn assert_isolated(entry: &Entry, story: &str) {
     }
 }
 
+/// What the caller is told when DQE does not look where the token is.
+#[track_caller]
+fn assert_told(answer: &Answer, no: No, refusal: &str, story: &str) {
+    let text = answer.text();
+    match answer.status {
+        502 => assert_eq!(answer.json()["code"], "credential_rejected", "{story}"),
+        // The token has just been rejected and its successor is on its way.
+        503 => assert_eq!(answer.json()["code"], "token_unavailable", "{story}"),
+        // A RESTful path that misses its parameter says so.
+        400 => assert!(
+            no == No::Never && text.contains("Licence"),
+            "{story}: {text}"
+        ),
+        // Nobody can tell this from an honest answer, but for there being many.
+        200 => assert!(
+            refusal == "200" && no == No::Silent && (text == "{}" || text.contains("0.00")),
+            "{story}: {text}"
+        ),
+        other => panic!("{story}: {other} {text}"),
+    }
+}
+
 #[test]
 fn whatever_dqe_looks_at_the_caller_of_both_is_right_and_every_other_combination_is_told() {
-    for carriage in CARRIAGES {
+    for (carriage, refusal, characters) in CARRIAGES.into_iter().flat_map(|carriage| {
+        [
+            (carriage, "401", "plain"),
+            (carriage, "200", "plain"),
+            (carriage, "200", "special"),
+        ]
+    }) {
         let running = Setup::default()
+            .switch(&format!("classic-refusal={refusal}"))
+            .switch(&format!("token-characters={characters}"))
             .set("DQE_CARRIAGE", carriage)
-            // Each refused call renews once; the others are told without.
             .set("TOKEN_WAIT", "50ms")
             .start();
         running.wait_until_ready();
-        let mut expected_answers = std::collections::HashMap::new();
+        let mut good_answers = HashMap::new();
+        let mut right = 0;
         // What is refused costs a token, so the good ones come first.
         for good in [true, false] {
             for personality in PERSONALITIES {
-                running
-                    .dqe
-                    .sandbox
-                    .set_switch("carriage.all", personality)
-                    .unwrap();
-                for (target, is_documented) in PATHS {
+                let switch = ("carriage.all", personality);
+                running.dqe.sandbox.set_switch(switch.0, switch.1).unwrap();
+                for (target, is_documented, no) in PATHS {
                     if is_right(carriage, *is_documented, personality) != good {
                         continue;
                     }
-                    let story = format!("{carriage} {personality} {target}");
+                    let story = format!("{carriage} {refusal} {personality} {target}");
                     let before = running.received().len();
                     let answer = running.get(target);
-                    if good {
-                        assert_eq!(answer.status, 200, "{story}: {}", answer.text());
-                        let text = answer.text();
-                        let same = expected_answers.entry(*target).or_insert(text.clone());
-                        assert_eq!(text, *same, "{story}");
-                        let received = running.received();
-                        assert_eq!(received.len(), before + 1, "{story}");
-                        assert_isolated(&received[before], &story);
-                    } else {
-                        assert!(
-                            answer.status == 502 && answer.json()["code"] == "credential_rejected"
-                                // A RESTful path that misses its parameter says so.
-                                || answer.status == 400 && answer.text().contains("Licence")
-                                || answer.status == 503,
-                            "{story}: {} {}",
-                            answer.status,
-                            answer.text()
-                        );
+                    if !good {
+                        assert_told(&answer, *no, refusal, &story);
+                        continue;
                     }
+                    right += 1;
+                    let text = answer.text();
+                    assert_eq!(answer.status, 200, "{story}: {text}");
+                    assert!(!text.contains("0.00") && text.len() > 20, "{story}: {text}");
+                    let same = good_answers.entry(*target).or_insert_with(|| text.clone());
+                    assert_eq!(text, *same, "{story}");
+                    let received = running.received();
+                    assert_eq!(received.len(), before + 1, "{story}");
+                    assert_isolated(&received[before], &story);
                 }
             }
+        }
+        if carriage == "both" {
+            assert_eq!(right, PERSONALITIES.len() * PATHS.len());
         }
         assert_eq!(running.counters().violations(), 0, "{carriage}");
     }
@@ -218,6 +278,40 @@ fn a_form_carries_the_token_where_the_caller_had_its_licence_and_nothing_else_ch
         }
     }
     assert_eq!(running.counters().violations(), 0);
+}
+
+#[test]
+fn a_caller_that_asks_before_sending_its_form_is_told_to_go_on() {
+    let running = Running::start();
+    let mut connection = Connection::open(running.address);
+    connection.send(format!(
+        "POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\n\
+         Expect: 100-continue\r\nContent-Length: 14\r\n\r\n"
+    ));
+    assert_eq!(connection.raw_line().unwrap(), "HTTP/1.1 100 Continue");
+    assert_eq!(connection.raw_line().unwrap(), "");
+    connection.send("Tel=0612345678");
+    assert_eq!(connection.answer().status, 200);
+    let sent = body_received(&running.last_received());
+    assert_eq!(sent, "Tel=0612345678&Licence={token}");
+}
+
+#[test]
+fn a_form_that_stops_coming_is_the_callers_timeout_and_nothing_is_sent() {
+    let running = Setup::default()
+        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "300ms")
+        .start();
+    let mut connection = Connection::open(running.address);
+    connection.send(format!(
+        "POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: 99\r\n\r\nTel="
+    ));
+    let answer = connection.answer();
+    let code = answer.json()["code"].as_str().map(str::to_owned);
+    assert_eq!(
+        (answer.status, code.as_deref()),
+        (408, Some("caller_timeout"))
+    );
+    assert!(running.received().is_empty());
 }
 
 #[test]
