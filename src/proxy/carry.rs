@@ -40,6 +40,8 @@ pub(super) enum Payload {
 pub(super) struct Form {
     text: Bytes,
     declared: Declared,
+    /// A licence has been taken out, so the caller's framing no longer fits.
+    is_changed: bool,
 }
 
 /// Whether the caller says that its body is a form.
@@ -75,7 +77,11 @@ impl Payload {
 
     /// The form that `text` is.
     pub(super) fn form(text: Bytes, declared: Declared) -> Self {
-        Self::Form(Form { text, declared })
+        Self::Form(Form {
+            text,
+            declared,
+            is_changed: false,
+        })
     }
 
     /// Whether the whole body can be sent again.
@@ -112,9 +118,11 @@ impl Payload {
             Self::Form(Form { text, .. }) if place == Place::Form => {
                 let mut written = Vec::with_capacity(text.len() + ROOM);
                 licence::set(text, route.parameter, value(token), &mut written);
-                Ok(Some(OutgoingBody::whole(written.into())))
+                Ok(Some(OutgoingBody::whole(written.into(), true)))
             }
-            Self::Form(Form { text, .. }) => Ok(Some(OutgoingBody::whole(text.clone()))),
+            Self::Form(Form {
+                text, is_changed, ..
+            }) => Ok(Some(OutgoingBody::whole(text.clone(), *is_changed))),
         }
     }
 }
@@ -159,6 +167,7 @@ pub(super) fn settle(
         && place != Place::Form
     {
         form.text = licence::without(&form.text, name).into_owned().into();
+        form.is_changed = true;
     }
     Ok(place)
 }

@@ -139,22 +139,29 @@ pub struct OutgoingBody(Source);
 enum Source {
     Upload(Reading),
     /// In one piece, until it has been handed out.
-    Whole(Bytes),
+    Whole {
+        text: Bytes,
+        /// It is not what the caller framed.
+        is_changed: bool,
+    },
 }
 
 impl OutgoingBody {
     /// A body that is all there.
     #[must_use]
-    pub(super) fn whole(text: Bytes) -> Self {
-        Self(Source::Whole(text))
+    pub(super) fn whole(text: Bytes, is_changed: bool) -> Self {
+        Self(Source::Whole { text, is_changed })
     }
 
     /// The length, where it is the proxy's to announce.
     #[must_use]
     pub(super) fn length(&self) -> Option<u64> {
         match &self.0 {
-            Source::Upload(_) => None,
-            Source::Whole(text) => Some(text.len() as u64),
+            Source::Whole {
+                text,
+                is_changed: true,
+            } => Some(text.len() as u64),
+            Source::Upload(_) | Source::Whole { .. } => None,
         }
     }
 }
@@ -190,22 +197,22 @@ impl Body for OutgoingBody {
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         match &mut self.get_mut().0 {
             Source::Upload(reading) => reading.poll_frame(cx),
-            Source::Whole(text) if text.is_empty() => Poll::Ready(None),
-            Source::Whole(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+            Source::Whole { text, .. } if text.is_empty() => Poll::Ready(None),
+            Source::Whole { text, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Source::Upload(reading) => reading.is_end_stream(),
-            Source::Whole(text) => text.is_empty(),
+            Source::Whole { text, .. } => text.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Source::Upload(reading) => reading.upload.size,
-            Source::Whole(text) => SizeHint::with_exact(text.len() as u64),
+            Source::Whole { text, .. } => SizeHint::with_exact(text.len() as u64),
         }
     }
 }

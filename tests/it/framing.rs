@@ -59,8 +59,7 @@ fn a_body_with_two_framings_is_read_by_its_chunks_and_nothing_follows_it() {
     let received = running.received();
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].body.as_ref(), b"ab");
-    let lengths = received[0].header_values("content-length");
-    assert_eq!(lengths, [b"2"], "that of the chunks, which were read whole");
+    assert!(received[0].header_values("content-length").is_empty());
 }
 
 #[test]
