@@ -9,20 +9,19 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Response};
 use http_body::Body;
 
 use super::Call;
-use super::carry::{self, Declared, Payload, Place};
+use super::carry::{Declared, Payload, Place};
 use super::decide::{self, Decision, Sign, Situation};
 use super::error::ProxyError;
 use super::headers::{self, Own};
-use super::inspect::{self, Answered};
-use super::upload::{OutgoingBody, Upload};
+use super::inspect::{self, Answered, Beginning};
+use super::upload::Upload;
 use crate::caller::Caller;
 use crate::deadline::Expired;
 use crate::token::{AccessToken, Cell, Moment};
-use crate::upstream::{AnswerBody, Lease, Outgoing, UpstreamError};
+use crate::upstream::{Lease, Outgoing, UpstreamError};
 
 /// The cell ends a wait for a token itself; the connection's deadline stands
 /// behind it, so that the one before does not end the call meanwhile.
@@ -39,11 +38,14 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
     let mut token = current_token(&cell, call).await?;
     let mut tries = Tries::default();
     // An answer that was only suspicious, should no better one come.
-    let mut spare: Option<Box<Answered>> = None;
+    let mut spare: Option<Box<(Answered, Beginning)>> = None;
     loop {
         call.exchange.attempt_begins();
         let answer = match once(call, &token, tries.repeats).await {
-            Ok(answer) => inspect::look(call, answer, &token).await,
+            Ok(mut answer) => match inspect::look(call, &mut answer) {
+                Some(sign) => Ok((answer, sign)),
+                None => Box::pin(inspect::look_on(call, answer)).await,
+            },
             Err(Unanswered::Failed(error)) => {
                 match decide::after_failure(&error, tries.situation(call)) {
                     Decision::Repeat => {
@@ -61,13 +63,13 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
         };
         let (answer, sign) = match (answer, spare.take()) {
             (Ok(answer), _) => answer,
-            (Err(_), Some(spare)) => return Ok(*spare),
+            (Err(_), Some(spare)) => return Ok(call.take_back(*spare)),
             (Err(error), None) => return Err(error),
         };
         let is_doubtful = sign == Sign::Doubted && token.is_doubtful(&Moment::now());
         match decide::after_answer(sign, is_doubtful, tries.situation(call)) {
             Decision::RenewAndReplay => {
-                let status = answer.response.status().as_u16();
+                let status = answer.status().as_u16();
                 // Dropping the body closes the connection, unless it has been read
                 // whole: the refused answer is never mistaken for the next one.
                 drop(answer);
@@ -76,25 +78,29 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
                 call.exchange.replays();
             }
             Decision::ReplayIfRenewed => {
-                match newer_on_suspicion(&cell, token.generation(), call).await {
-                    None => return deliver(answer, sign, &cell, call),
+                let generation = token.generation();
+                let answer = deliver(answer, sign, &token, &cell, call)?;
+                let beginning = std::mem::take(&mut call.beginning);
+                let kept = Box::new((answer, beginning));
+                match newer_on_suspicion(&cell, generation, call).await {
+                    None => return Ok(call.take_back(*kept)),
                     Some(newer) => {
                         tries.rejections += 1;
                         token = newer;
-                        spare = Some(Box::new(answer));
+                        spare = Some(kept);
                         call.exchange.replays();
                     }
                 }
             }
             Decision::RenewAndFail => {
-                let status = answer.response.status().as_u16();
+                let status = answer.status().as_u16();
                 drop(answer);
                 // Invalidates the token and asks for a newer one, without waiting for it.
                 cell.renewed_after(token.generation(), Duration::ZERO).await;
                 return Err(rejected(&cell, token.generation(), status));
             }
             Decision::Deliver | Decision::Repeat | Decision::Fail => {
-                return deliver(answer, sign, &cell, call);
+                return deliver(answer, sign, &token, &cell, call);
             }
         }
     }
@@ -105,11 +111,15 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
 /// # Errors
 /// [`ProxyError::AnswerCoded`]: an error of DQE may repeat the credential, and
 /// in a coded one, which nobody has asked for, it cannot be masked.
-fn deliver(answer: Answered, sign: Sign, cell: &Cell, call: &Call) -> Result<Answered, ProxyError> {
-    let status = answer.response.status();
-    if !status.is_success()
-        && inspect::is_coded(answer.response.headers())
-        && !answer.response.body().is_end_stream()
+fn deliver(
+    answer: Answered,
+    sign: Sign,
+    token: &AccessToken,
+    cell: &Cell,
+    call: &mut Call,
+) -> Result<Answered, ProxyError> {
+    let status = answer.status();
+    if !status.is_success() && inspect::is_coded(answer.headers()) && !answer.body().is_end_stream()
     {
         return Err(ProxyError::AnswerCoded {
             status: status.as_u16(),
@@ -118,7 +128,7 @@ fn deliver(answer: Answered, sign: Sign, cell: &Cell, call: &Call) -> Result<Ans
     let (suspicions, family) = (&call.worker.suspicions, call.route().scope);
     match sign {
         Sign::Doubted => {
-            if suspicions.one_more(family) && cell.suspect(answer.token.generation()) {
+            if suspicions.one_more(family) && cell.suspect(token.generation()) {
                 tracing::warn!(
                     scope = cell.scope().as_str(),
                     route = call.route().name,
@@ -126,12 +136,13 @@ fn deliver(answer: Answered, sign: Sign, cell: &Cell, call: &Call) -> Result<Ans
                 );
             }
         }
-        Sign::Accepted if status.is_success() && answer.broken.is_none() => {
+        Sign::Accepted if status.is_success() && call.beginning.broken.is_none() => {
             suspicions.good(family);
-            cell.note_worked(answer.token.generation());
+            cell.note_worked(token.generation());
         }
         Sign::Accepted | Sign::Refused => {}
     }
+    call.scrubber = call.scrubber_of(token, status);
     Ok(answer)
 }
 
@@ -187,11 +198,7 @@ enum Unanswered {
 }
 
 /// One attempt: a connection, kept or new, and the request on it.
-async fn once(
-    call: &mut Call,
-    token: &AccessToken,
-    repeats: u8,
-) -> Result<Response<AnswerBody<OutgoingBody>>, Unanswered> {
+async fn once(call: &mut Call, token: &AccessToken, repeats: u8) -> Result<Answered, Unanswered> {
     let now = Instant::now();
     // After a kept connection has failed, the others may be as stale.
     let kept = if repeats == 0 {
@@ -204,27 +211,22 @@ async fn once(
         // On the heap, as all that is rare here: the future of a request stays small.
         None => Box::pin(connect(call)).await?,
     };
-    let (head, route) = (&call.head, call.worker.routes.route(call.route));
     // A decision to send again was made on the body being at hand.
-    let body = call.payload.begin(call.place, route, token);
-    let body = body.map_err(Unanswered::Ended)?;
-    let length = body.as_ref().and_then(OutgoingBody::length);
-    let length = length.map(HeaderValue::from);
-    let written = if call.place == Place::Query {
-        let target = carry::target_with(&head.uri, route, token);
-        Some(target.map_err(Unanswered::Ended)?)
-    } else {
-        None
-    };
-    let received = || head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let body = call.write_for(token).map_err(Unanswered::Ended)?;
+    let head = &call.head;
     let own = Own {
-        authorization: route.carriage.has_header().then(|| token.header()),
-        length: length.as_ref(),
+        authorization: call.route().carriage.has_header().then(|| token.header()),
+        length: call.written.length.as_ref(),
         request_id: call.exchange.request_id(),
     };
     let sending = lease.send(Outgoing {
         method: &head.method,
-        target: written.as_deref().unwrap_or_else(received),
+        target: match call.place {
+            Place::Query => &call.written.target,
+            Place::Nowhere | Place::Form => {
+                head.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+            }
+        },
         fields: headers::outgoing(&head.headers, call.noted, head.version, own),
         body,
     });

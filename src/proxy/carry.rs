@@ -15,7 +15,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 
 use super::error::ProxyError;
 use super::route::Route;
@@ -60,6 +60,16 @@ pub(super) enum Place {
     Nowhere,
     Query,
     Form,
+}
+
+/// What is written anew for each attempt, since the token may be another.
+/// Kept with the call, so that its future stays small.
+#[derive(Default)]
+pub(super) struct Written {
+    /// The target, where the token stands in the query.
+    pub(super) target: String,
+    /// The length of a form that is not as the caller framed it.
+    pub(super) length: Option<HeaderValue>,
 }
 
 impl Payload {

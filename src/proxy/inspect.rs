@@ -8,7 +8,6 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -24,92 +23,89 @@ use super::upload::OutgoingBody;
 use crate::deadline::Expired;
 use crate::dqe::Scope;
 use crate::dqe::dead_token::{self, Reading};
-use crate::token::AccessToken;
 use crate::upstream::{AnswerBody, AnswerError};
 
-/// The server's answer, its body begun.
-pub(super) struct Answered {
-    pub(super) response: Response<AnswerBody<OutgoingBody>>,
-    /// What has been read of the body.
-    pub(super) begun: Bytes,
-    /// How it broke off while it was looked at.
+/// The server's answer.
+pub(super) type Answered = Response<AnswerBody<OutgoingBody>>;
+
+/// The beginning of an answer's body, read before anything of it is passed on.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    /// What has been read; goes first.
+    pub(super) bytes: Bytes,
+    /// How the body broke off after that.
     pub(super) broken: Option<AnswerError>,
-    /// The token the answer was asked with.
-    pub(super) token: Arc<AccessToken>,
 }
 
-/// Looks at an answer as far as it takes to know what it says about the token.
-///
-/// # Errors
-/// When the beginning of the body does not come in time.
-pub(super) async fn look(
-    call: &Call,
-    response: Response<AnswerBody<OutgoingBody>>,
-    token: &Arc<AccessToken>,
-) -> Result<(Answered, Sign), ProxyError> {
-    let mut answered = Answered {
-        response,
-        begun: Bytes::new(),
-        broken: None,
-        token: Arc::clone(token),
-    };
-    if answered.response.status() == StatusCode::UNAUTHORIZED {
-        return Ok((answered, Sign::Refused));
+/// What an answer says about the token, as far as that is known without
+/// waiting; `None` when it takes [`look_on`]. What has been read of the body
+/// for that is in `call.beginning`.
+pub(super) fn look(call: &mut Call, answer: &mut Answered) -> Option<Sign> {
+    call.beginning = Beginning::default();
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        return Some(Sign::Refused);
     }
-    if !answered.is_worth_a_look(&call.head.method) {
-        return Ok((answered, Sign::Accepted));
+    if !is_worth_a_look(&call.head.method, answer) {
+        return Some(Sign::Accepted);
     }
     let family = call.route().scope;
     let mut context = Context::from_waker(Waker::noop());
-    let reading = match answered.poll_read(&mut context, family) {
-        Poll::Ready(reading) => reading,
-        // On the heap, as all that is rare here: the future of a request stays small.
-        Poll::Pending => {
-            let reading;
-            (answered, reading) = Box::pin(look_on(call, answered, family)).await?;
-            reading
-        }
-    };
-    let sign = match reading {
-        Reading::Certain => Sign::Refused,
-        Reading::Suspicious => Sign::Doubted,
-        Reading::Honest | Reading::Unclear => Sign::Accepted,
-    };
-    Ok((answered, sign))
+    match call.beginning.poll_read(&mut context, answer, family) {
+        Poll::Ready(reading) => Some(sign(reading)),
+        Poll::Pending => None,
+    }
 }
 
-async fn look_on(
-    call: &Call,
-    mut answered: Answered,
-    family: Scope,
-) -> Result<(Answered, Reading), ProxyError> {
+/// Waits for as much of the body as it takes to know what it says.
+///
+/// # Errors
+/// When that does not come in time.
+pub(super) async fn look_on(
+    call: &mut Call,
+    mut answer: Answered,
+) -> Result<(Answered, Sign), ProxyError> {
+    let family = call.route().scope;
     let limit = call.worker.settings.body_idle_timeout;
-    let reading = poll_fn(|cx| answered.poll_read(cx, family));
+    let beginning = &mut call.beginning;
+    let reading = poll_fn(|cx| beginning.poll_read(cx, &mut answer, family));
     match within(&call.caller, limit, reading).await {
-        Ok(reading) => Ok((answered, reading)),
+        Ok(reading) => Ok((answer, sign(reading))),
         Err(Expired::Phase) => Err(ProxyError::AnswerTimeout),
         Err(Expired::Total) => Err(ProxyError::TotalTimeout),
     }
 }
 
-impl Answered {
-    /// Whether a dead token can be told in the body: it can be read, and an
-    /// empty one means something.
-    fn is_worth_a_look(&self, method: &Method) -> bool {
-        self.response.status() == StatusCode::OK
-            && matches!(*method, Method::GET | Method::POST)
-            && !is_coded(self.response.headers())
+fn sign(reading: Reading) -> Sign {
+    match reading {
+        Reading::Certain => Sign::Refused,
+        Reading::Suspicious => Sign::Doubted,
+        Reading::Honest | Reading::Unclear => Sign::Accepted,
     }
+}
 
+/// Whether a dead token can be told in the body: it can be read, and an empty
+/// one means something.
+fn is_worth_a_look(method: &Method, answer: &Answered) -> bool {
+    answer.status() == StatusCode::OK
+        && matches!(*method, Method::GET | Method::POST)
+        && !is_coded(answer.headers())
+}
+
+impl Beginning {
     /// Reads on until the body has said what it has to say.
-    fn poll_read(&mut self, cx: &mut Context<'_>, family: Scope) -> Poll<Reading> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        answer: &mut Answered,
+        family: Scope,
+    ) -> Poll<Reading> {
         loop {
-            let is_whole = self.response.body().is_end_stream();
-            let reading = dead_token::read(family, &self.begun, is_whole);
+            let is_whole = answer.body().is_end_stream();
+            let reading = dead_token::read(family, &self.bytes, is_whole);
             if reading != Reading::Unclear || is_whole || self.broken.is_some() {
                 return Poll::Ready(reading);
             }
-            match Pin::new(self.response.body_mut()).poll_frame(cx) {
+            match Pin::new(answer.body_mut()).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => self.append(frame),
                 Poll::Ready(Some(Err(error))) => self.broken = Some(error),
                 Poll::Ready(None) => {}
@@ -122,11 +118,11 @@ impl Answered {
         let Ok(piece) = frame.into_data() else {
             return;
         };
-        self.begun = if self.begun.is_empty() {
+        self.bytes = if self.bytes.is_empty() {
             piece
         } else {
-            let mut joined = BytesMut::with_capacity(self.begun.len() + piece.len());
-            joined.extend_from_slice(&self.begun);
+            let mut joined = BytesMut::with_capacity(self.bytes.len() + piece.len());
+            joined.extend_from_slice(&self.bytes);
             joined.extend_from_slice(&piece);
             joined.freeze()
         };

@@ -11,15 +11,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use super::Call;
-use super::carry::{self, Place};
 use super::error::{Code, ProxyError};
 use super::exchange::Exchange;
 use super::headers::{self, REQUEST_ID};
 use super::inspect::Answered;
-use super::scrub::{Scrubber, Secret};
+use super::scrub::Scrubber;
 use super::upload::OutgoingBody;
 use crate::dqe::licence;
-use crate::token::AccessToken;
 use crate::upstream::{AnswerBody, AnswerError, Server};
 
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -39,23 +37,19 @@ pub enum Answer {
 
 /// The server's body on its way to the caller.
 pub struct Forwarded {
-    /// What has been read of it already; goes first.
-    begun: Bytes,
     body: AnswerBody<OutgoingBody>,
     call: Box<Call>,
     /// The whole body has been handed on.
     complete: bool,
     /// The caller learns of the body's end by the connection's end only.
     ends_with_connection: bool,
-    /// The body has broken off after what was read of it.
-    broke_off: Option<AnswerError>,
-    /// It broke off; told to hyper one poll later.
+    /// The body broke off; told to hyper one poll later.
     broken: Option<AnswerError>,
 }
 
 /// Passes the server's answer on.
 pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answer> {
-    let (mut head, body) = answer.response.into_parts();
+    let (mut head, body) = answer.into_parts();
     call.exchange
         .ends_as(head.status, Code::of_answer(head.status));
     let id = call.exchange.request_id().clone();
@@ -64,43 +58,23 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
         let server = &call.worker.client.settings().server;
         keep_on_the_proxy(&mut head.headers, server, call.route().parameter);
     }
-    call.scrubber = scrubber(&answer.token, head.status, &call);
     if let Some(scrubber) = &call.scrubber {
         scrubber.mask_fields(&mut head.headers);
     }
     // hyper frames the answer for the version the caller speaks.
     head.version = Version::HTTP_11;
-    let complete = body.is_end_stream() && answer.begun.is_empty();
+    let complete = body.is_end_stream() && call.beginning.bytes.is_empty();
     let ends_with_connection =
         call.head.version == Version::HTTP_10 && !head.headers.contains_key(CONTENT_LENGTH);
     let body = Forwarded {
-        begun: answer.begun,
         body,
         call,
         complete,
         ends_with_connection,
-        broke_off: answer.broken,
         broken: None,
     };
     body.moved_on();
     Response::from_parts(head, Answer::Forwarded(body))
-}
-
-/// DQE repeats a credential in its errors, and what it was asked for in
-/// redirects and pages of errors: those are scrubbed. An ordinary answer is
-/// scrubbed when the token went out as a parameter, which it may repeat among
-/// the others; what came in the header is never repeated in one.
-fn scrubber(token: &AccessToken, status: StatusCode, call: &Call) -> Option<Scrubber> {
-    let is_ordinary = status.is_success();
-    if is_ordinary && call.place == Place::Nowhere {
-        return None;
-    }
-    let mut secrets = Vec::with_capacity(2);
-    secrets.extend(Secret::new(carry::value(token)));
-    if !is_ordinary {
-        secrets.extend(call.worker.licence.clone());
-    }
-    Some(Scrubber::new(secrets))
 }
 
 /// A redirect to the server itself would lead the caller past the proxy, where
@@ -207,11 +181,11 @@ impl Forwarded {
 
     /// The next piece of what the server sent.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
-        if !self.begun.is_empty() {
-            let begun = std::mem::take(&mut self.begun);
-            return Poll::Ready(Some(Ok(begun)));
+        let beginning = &mut self.call.beginning;
+        if !beginning.bytes.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut beginning.bytes))));
         }
-        if let Some(error) = self.broke_off.take() {
+        if let Some(error) = beginning.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
         loop {
@@ -232,7 +206,7 @@ impl Forwarded {
     fn poll_scrubbed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
         loop {
             let polled = ready!(self.poll_piece(cx));
-            let is_last = self.begun.is_empty() && self.body.is_end_stream();
+            let is_last = self.body.is_end_stream();
             let Some(scrubber) = &mut self.call.scrubber else {
                 return Poll::Ready(polled);
             };
@@ -258,7 +232,7 @@ impl Forwarded {
     /// Bytes that have been read and are still to be passed on.
     fn not_passed_on(&self) -> u64 {
         let held = self.call.scrubber.as_ref().map_or(0, Scrubber::held);
-        (self.begun.len() + held) as u64
+        (self.call.beginning.bytes.len() + held) as u64
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -24,7 +24,7 @@ impl Suspicions {
         self.in_a_row[family as usize].set(0);
     }
 
-    /// A suspicious answer is delivered. True when it is one too many; counting
+    /// A suspicious answer has come. True when it is one too many; counting
     /// begins anew then.
     pub(super) fn one_more(&self, family: Scope) -> bool {
         let count = &self.in_a_row[family as usize];
