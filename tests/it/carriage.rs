@@ -377,6 +377,15 @@ fn a_route_may_travel_otherwise_than_all_others() {
 }
 
 #[test]
+fn a_token_that_is_a_callers_own_parameter_stays_the_callers() {
+    let running = Setup::default().set("DQE_ENABLE", "GDPR_VERIF").start();
+    let target = "/GDPR_VERIF/?Phone=33612345678&Token=abc&Pin=1234";
+    let _ = running.get(&format!("{target}&Licence=OURS"));
+    assert_eq!(target_received(&running.last_received()), target);
+    assert_eq!(running.counters().violations(), 0);
+}
+
+#[test]
 fn the_token_in_a_query_is_in_no_log_line() {
     let running = Running::start();
     let _ = running.get("/TEL/?Tel=0612345678&Licence=OURS");

@@ -137,3 +137,36 @@ async fn nobody_is_held_when_the_renewal_is_refused() {
     assert!(cell.wait(millis(700)).await.is_none());
     assert!(start.elapsed() < millis(400), "{:?}", start.elapsed());
 }
+
+#[tokio::test]
+async fn suspicion_brings_a_newer_token_and_takes_none_out_of_use() {
+    let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
+    let (_engine, cell) = one_scope(&endpoint);
+    let first = cell.wait(SECOND).await.unwrap();
+    let renewed = cell.renewed_on_suspicion(first.generation(), SECOND).await;
+    assert_eq!(renewed.unwrap().generation(), 2);
+    // One that comes late gets it without a call.
+    let late = cell.renewed_on_suspicion(first.generation(), SECOND).await;
+    assert_eq!((late.unwrap().generation(), endpoint.calls().len()), (2, 2));
+    // The next is too soon: nobody is asked, and the token stays.
+    assert!(cell.renewed_on_suspicion(2, millis(50)).await.is_none());
+    assert_eq!(endpoint.calls().len(), 2);
+    assert!(has_token(&cell));
+}
+
+#[tokio::test]
+async fn suspicion_waits_for_one_attempt_only() {
+    let endpoint = Endpoint::start(|call| match call.number {
+        0 => Answer::numbered(call, 300.0),
+        _ => Answer::status(503, ""),
+    })
+    .await;
+    let (_engine, cell) = one_scope(&endpoint);
+    let first = cell.wait(SECOND).await.unwrap();
+    let start = tokio::time::Instant::now();
+    let renewed = cell
+        .renewed_on_suspicion(first.generation(), 5 * SECOND)
+        .await;
+    assert!(renewed.is_none() && start.elapsed() < SECOND);
+    assert!(has_token(&cell), "the token stays in use");
+}
