@@ -15,10 +15,12 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
+use super::Call;
 use super::error::ProxyError;
 use super::route::Route;
+use super::scrub::{Scrubber, Secret};
 use super::upload::{OutgoingBody, Upload};
 use crate::dqe::licence;
 use crate::token::AccessToken;
@@ -70,6 +72,48 @@ pub(super) struct Written {
     pub(super) target: String,
     /// The length of a form that is not as the caller framed it.
     pub(super) length: Option<HeaderValue>,
+}
+
+impl Call {
+    /// The whole of the call is known but its token: where that goes.
+    pub(super) fn settle(&mut self) -> Result<(), ProxyError> {
+        let route = self.worker.routes.route(self.route);
+        self.place = settle(route, &mut self.head.uri, &mut self.payload)?;
+        Ok(())
+    }
+
+    /// Writes what carries `token`; returns the body of the attempt.
+    pub(super) fn write_for(
+        &mut self,
+        token: &AccessToken,
+    ) -> Result<Option<OutgoingBody>, ProxyError> {
+        let route = self.worker.routes.route(self.route);
+        if self.place == Place::Query {
+            self.written.target = target_with(&self.head.uri, route, token)?;
+        }
+        let body = self.payload.begin(self.place, route, token)?;
+        let length = body.as_ref().and_then(OutgoingBody::length);
+        self.written.length = length.map(HeaderValue::from);
+        Ok(body)
+    }
+
+    /// What masks the credential in an answer with `status`. DQE repeats it in
+    /// its errors, and what it was asked for in redirects and pages of errors.
+    /// An ordinary answer is scrubbed when the token went out as a parameter,
+    /// which it may repeat among the others; what came in the header is never
+    /// repeated in one.
+    pub(super) fn scrubber_of(&self, token: &AccessToken, status: StatusCode) -> Option<Scrubber> {
+        let is_ordinary = status.is_success();
+        if is_ordinary && self.place == Place::Nowhere {
+            return None;
+        }
+        let mut secrets = Vec::with_capacity(2);
+        secrets.extend(Secret::new(value(token)));
+        if !is_ordinary {
+            secrets.extend(self.worker.licence.clone());
+        }
+        Some(Scrubber::new(secrets))
+    }
 }
 
 impl Payload {
@@ -145,11 +189,7 @@ const ROOM: usize = 96;
 /// # Errors
 /// [`ProxyError::TargetNotAllowed`], which does not happen: taking a part out
 /// of a valid target leaves a valid one.
-pub(super) fn settle(
-    route: &Route,
-    target: &mut Uri,
-    payload: &mut Payload,
-) -> Result<Place, ProxyError> {
+fn settle(route: &Route, target: &mut Uri, payload: &mut Payload) -> Result<Place, ProxyError> {
     let name = route.parameter;
     let in_query = licence::is_in(target.query().unwrap_or_default().as_bytes(), name);
     let form = match payload {
@@ -186,11 +226,7 @@ pub(super) fn settle(
 ///
 /// # Errors
 /// [`ProxyError::TargetNotAllowed`], which does not happen: what is put in is ASCII.
-pub(super) fn target_with(
-    target: &Uri,
-    route: &Route,
-    token: &AccessToken,
-) -> Result<String, ProxyError> {
+fn target_with(target: &Uri, route: &Route, token: &AccessToken) -> Result<String, ProxyError> {
     let query = target.query().unwrap_or_default().as_bytes();
     let path = target.path().as_bytes();
     let mut written = Vec::with_capacity(path.len() + query.len() + ROOM);
@@ -223,7 +259,7 @@ fn without_parameter(target: &Uri, name: &str) -> Result<Uri, ProxyError> {
 }
 
 /// The token without the scheme in front of it.
-pub(super) fn value(token: &AccessToken) -> &[u8] {
+fn value(token: &AccessToken) -> &[u8] {
     let header = token.header().as_bytes();
     header.strip_prefix(b"Bearer ").unwrap_or(header)
 }

@@ -91,6 +91,14 @@ fn is_worth_a_look(method: &Method, answer: &Answered) -> bool {
         && !is_coded(answer.headers())
 }
 
+impl Call {
+    /// An answer that was set aside is the caller's after all.
+    pub(super) fn take_back(&mut self, (answer, beginning): (Answered, Beginning)) -> Answered {
+        self.beginning = beginning;
+        answer
+    }
+}
+
 impl Beginning {
     /// Reads on until the body has said what it has to say.
     fn poll_read(

@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
+use http::{HeaderMap, HeaderValue, Request, Response, request};
 use hyper::body::Incoming;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -34,13 +34,12 @@ pub use upload::OutgoingBody;
 use crate::caller::Caller;
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::telemetry::WorkerLog;
-use crate::token::AccessToken;
 use crate::upstream::Client;
 use carry::{Payload, Place, Written};
 use exchange::Exchange;
 use gate::Gate;
 use headers::Noted;
-use inspect::{Answered, Beginning};
+use inspect::Beginning;
 use route::{NoRoute, Route, RouteTable};
 use scrub::{Scrubber, Secret};
 use suspicion::Suspicions;
@@ -313,49 +312,6 @@ impl Call {
             return Ok(());
         }
         self.settle()
-    }
-
-    /// The whole of the call is known but its token: where that goes.
-    fn settle(&mut self) -> Result<(), ProxyError> {
-        let route = self.worker.routes.route(self.route);
-        self.place = carry::settle(route, &mut self.head.uri, &mut self.payload)?;
-        Ok(())
-    }
-
-    /// Writes what carries `token`; returns the body of the attempt.
-    fn write_for(&mut self, token: &AccessToken) -> Result<Option<OutgoingBody>, ProxyError> {
-        let route = self.worker.routes.route(self.route);
-        if self.place == Place::Query {
-            self.written.target = carry::target_with(&self.head.uri, route, token)?;
-        }
-        let body = self.payload.begin(self.place, route, token)?;
-        let length = body.as_ref().and_then(OutgoingBody::length);
-        self.written.length = length.map(HeaderValue::from);
-        Ok(body)
-    }
-
-    /// An answer that was set aside is the caller's after all.
-    fn take_back(&mut self, (answer, beginning): (Answered, Beginning)) -> Answered {
-        self.beginning = beginning;
-        answer
-    }
-
-    /// What masks the credential in an answer with `status`. DQE repeats it in
-    /// its errors, and what it was asked for in redirects and pages of errors.
-    /// An ordinary answer is scrubbed when the token went out as a parameter,
-    /// which it may repeat among the others; what came in the header is never
-    /// repeated in one.
-    fn scrubber_of(&self, token: &AccessToken, status: StatusCode) -> Option<Scrubber> {
-        let is_ordinary = status.is_success();
-        if is_ordinary && self.place == Place::Nowhere {
-            return None;
-        }
-        let mut secrets = Vec::with_capacity(2);
-        secrets.extend(Secret::new(carry::value(token)));
-        if !is_ordinary {
-            secrets.extend(self.worker.licence.clone());
-        }
-        Some(Scrubber::new(secrets))
     }
 
     fn route(&self) -> &Route {
