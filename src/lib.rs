@@ -12,8 +12,9 @@
 //! proxy      1 gate     method, length, Host, Origin, loop           else 4xx, nothing forwarded
 //!            2 route    find(path) on the raw path → Route           else 404
 //!            3 token    the route's cell → usable token, wait-free   else 503
-//!            4 attempt  headers cleaned, licence taken out → send → decide:
-//!                       Deliver | RenewAndReplay | Repeat | Fail
+//!            4 attempt  a form is read whole; token into header, query or form; headers
+//!                       cleaned → send → head of the answer looked at → decide:
+//!                       Deliver | RenewAndReplay | ReplayIfRenewed | Repeat | Fail
 //!            5 answer   hop-by-hop out, Via, body streamed; its end is counted and logged
 //! ```
 //!

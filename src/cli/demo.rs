@@ -49,7 +49,8 @@ struct Call {
     body: Option<(&'static str, &'static str)>,
     /// The scope the family's token must have.
     scope: &'static str,
-    /// What DQE must have received as its query, byte for byte.
+    /// What DQE must have received as its query, byte for byte; `{token}` is the
+    /// token that came in the header.
     query_at_dqe: &'static str,
     /// What a right answer says.
     expected: &'static str,
@@ -63,17 +64,17 @@ const CALLS: &[Call] = &[
         target: "/SINGLEV2/?Adresse=5%20rue%20des%20pyr&Pays=FRA",
         body: None,
         scope: "client_address",
-        query_at_dqe: "Adresse=5%20rue%20des%20pyr&Pays=FRA",
+        query_at_dqe: "Adresse=5%20rue%20des%20pyr&Pays=FRA&Licence={token}",
         expected: "RUE DES PYRENEES",
     },
     Call {
         family: "address",
-        story: "check a postal address; an old licence code in the page is taken out",
+        story: "check a postal address; the token takes the place of an old licence code",
         method: "GET",
         target: "/RNVP/?Adresse=%7C5%20rue%20des%20pyrenees%7C%7C75020%7CPARIS&Pays=FRA&Licence=OLD-CODE",
         body: None,
         scope: "client_address",
-        query_at_dqe: "Adresse=%7C5%20rue%20des%20pyrenees%7C%7C75020%7CPARIS&Pays=FRA",
+        query_at_dqe: "Adresse=%7C5%20rue%20des%20pyrenees%7C%7C75020%7CPARIS&Pays=FRA&Licence={token}",
         expected: "5 RUE DES PYRENEES",
     },
     Call {
@@ -83,7 +84,7 @@ const CALLS: &[Call] = &[
         target: "/TEL/?Tel=0612345678&Pays=FRA&Format=0",
         body: None,
         scope: "client_phone",
-        query_at_dqe: "Tel=0612345678&Pays=FRA&Format=0",
+        query_at_dqe: "Tel=0612345678&Pays=FRA&Format=0&Licence={token}",
         expected: "MOBILE",
     },
     Call {
@@ -93,7 +94,7 @@ const CALLS: &[Call] = &[
         target: "/DQEEMAILLOOKUP/?Email=jean.dupont%2540gmail.com&Licence=",
         body: None,
         scope: "client_email",
-        query_at_dqe: "Email=jean.dupont%2540gmail.com",
+        query_at_dqe: "Email=jean.dupont%2540gmail.com&Licence={token}",
         expected: "jean.dupont@gmail.com",
     },
     Call {
@@ -113,7 +114,7 @@ const CALLS: &[Call] = &[
         target: "/FIRSTNAMESUGGEST/?Firstname=ali",
         body: None,
         scope: "client_civility",
-        query_at_dqe: "Firstname=ali",
+        query_at_dqe: "Firstname=ali&Licence={token}",
         expected: "ALI",
     },
     Call {
@@ -123,7 +124,7 @@ const CALLS: &[Call] = &[
         target: "/RECSIRET/?CompanyName=boulangerie&Country=FRA&Dictionary=Y",
         body: None,
         scope: "client_b2b",
-        query_at_dqe: "CompanyName=boulangerie&Country=FRA&Dictionary=Y",
+        query_at_dqe: "CompanyName=boulangerie&Country=FRA&Dictionary=Y&Licence={token}",
         expected: "BOULANGERIE",
     },
     Call {
@@ -133,7 +134,7 @@ const CALLS: &[Call] = &[
         target: "/SEARCH/?LastName=DUPONT&FirstName=JEAN&Address=5%20RUE%20DES%20PYRENEES&PostalCode=75020&City=PARIS&Version=2",
         body: None,
         scope: "client_idcheck",
-        query_at_dqe: "LastName=DUPONT&FirstName=JEAN&Address=5%20RUE%20DES%20PYRENEES&PostalCode=75020&City=PARIS&Version=2",
+        query_at_dqe: "LastName=DUPONT&FirstName=JEAN&Address=5%20RUE%20DES%20PYRENEES&PostalCode=75020&City=PARIS&Version=2&Licence={token}",
         expected: "FOUND",
     },
 ];
@@ -291,6 +292,7 @@ impl Demo {
                     "   DQE got → {} {}",
                     String::from_utf8_lossy(&entry.method),
                     String::from_utf8_lossy(&entry.target)
+                        .replace(&token_of(&entry), &beginning(&token_of(&entry)))
                 );
                 for (name, value) in &entry.headers {
                     say!(
@@ -415,7 +417,7 @@ fn start_sandbox(
 }
 
 fn judge_received(call: &Call, entry: &Entry, wrong: &mut Vec<String>) {
-    let query = String::from_utf8_lossy(entry.query());
+    let query = String::from_utf8_lossy(entry.query()).replace(&token_of(entry), "{token}");
     if query != call.query_at_dqe {
         wrong.push(format!(
             "DQE's query is {query:?} and not {:?}",
@@ -497,8 +499,25 @@ fn shown_value(name: &[u8], value: &[u8]) -> String {
         return text.into_owned();
     }
     let (scheme, token) = text.split_once(' ').unwrap_or(("", &text));
+    format!("{scheme} {}", beginning(token))
+}
+
+fn beginning(token: &str) -> String {
     let beginning: String = token.chars().take(8).collect();
-    format!("{scheme} {beginning}…")
+    format!("{beginning}…")
+}
+
+/// The token that came in the header; `{no token}` when there was none, which
+/// stands in no target.
+fn token_of(entry: &Entry) -> String {
+    let bearer = entry.header_values("authorization");
+    let token = bearer
+        .first()
+        .and_then(|value| value.strip_prefix(b"Bearer "));
+    token.map_or_else(
+        || "{no token}".to_owned(),
+        |token| String::from_utf8_lossy(token).into_owned(),
+    )
 }
 
 fn shortened(body: &str) -> String {

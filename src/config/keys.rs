@@ -103,6 +103,12 @@ pub(super) const DQE_CLIENT_SECRET_NEXT_ENV: Key =
 pub(super) const DQE_CLIENT_SECRET_NEXT_CREDENTIAL: Key =
     Key::new("dqe", "client_secret_next_credential", Kind::Text);
 pub(super) const DQE_SCOPES: Key = Key::new("dqe", "scopes", Kind::AutoOrList).default(r#""auto""#);
+pub(super) const DQE_CARRIAGE: Key = Key::new(
+    "dqe",
+    "carriage",
+    Kind::Word(&["auto", "header", "licence", "both"]),
+)
+.default(r#""auto""#);
 pub(super) const DQE_ENABLE: Key = Key::new("dqe", "enable", Kind::List).default("[]");
 
 pub(super) const UPSTREAM_CONNECT_TIMEOUT: Key =
@@ -151,7 +157,7 @@ pub(super) const LOG_FORMAT: Key =
 pub(super) const LOG_ACCESS: Key = Key::new("log", "access", Kind::Switch).default("true");
 
 /// Keys that are set once: in the file, the environment or by a flag.
-pub(super) const KEYS: [&Key; 37] = [
+pub(super) const KEYS: [&Key; 38] = [
     &LISTENER_ADDRESS,
     &LISTENER_ALLOW,
     &LISTENER_HOSTS,
@@ -169,6 +175,7 @@ pub(super) const KEYS: [&Key; 37] = [
     &DQE_CLIENT_SECRET_NEXT_ENV,
     &DQE_CLIENT_SECRET_NEXT_CREDENTIAL,
     &DQE_SCOPES,
+    &DQE_CARRIAGE,
     &DQE_ENABLE,
     &UPSTREAM_CONNECT_TIMEOUT,
     &UPSTREAM_FIRST_BYTE_TIMEOUT,
@@ -195,11 +202,22 @@ pub(super) const KEYS: [&Key; 37] = [
 pub(super) const ROUTE: &str = "route";
 pub(super) const ROUTE_PATH: Key = Key::new(ROUTE, "path", Kind::Text);
 pub(super) const ROUTE_SCOPE: Key = Key::new(ROUTE, "scope", Kind::Text);
+pub(super) const ROUTE_CARRIAGE: Key = Key::new(
+    ROUTE,
+    "carriage",
+    Kind::Word(&["auto", "header", "licence", "both"]),
+)
+.default(r#""auto""#);
 pub(super) const ROUTE_SIDE_EFFECTS: Key =
     Key::new(ROUTE, "side_effects", Kind::Switch).default("false");
 
 /// Keys of one `[[route]]`.
-pub(super) const ROUTE_KEYS: [&Key; 3] = [&ROUTE_PATH, &ROUTE_SCOPE, &ROUTE_SIDE_EFFECTS];
+pub(super) const ROUTE_KEYS: [&Key; 4] = [
+    &ROUTE_PATH,
+    &ROUTE_SCOPE,
+    &ROUTE_CARRIAGE,
+    &ROUTE_SIDE_EFFECTS,
+];
 
 /// The secret's own value. Never in a file or a flag, so it is not in [`KEYS`].
 pub(super) const DQE_CLIENT_SECRET: Key = Key::new("dqe", "client_secret", Kind::Text).credential();

@@ -48,9 +48,11 @@ impl Resolver<'_> {
         let token_path = endpoint.as_ref().map(|endpoint| endpoint.path.clone());
         let token_path = token_path.unwrap_or_default();
         let enabled = routes::enabled(self.entries, self.problems);
-        let mut rules = routes::of_catalogue(&enabled);
+        let carriage = routes::carriage(self.entries, &keys::DQE_CARRIAGE);
+        let mut rules = routes::of_catalogue(&enabled, carriage);
         if let Some(document) = self.document {
-            let found = routes::of_document(document, &enabled, &token_path, self.problems);
+            let found =
+                routes::of_document(document, &enabled, carriage, &token_path, self.problems);
             rules.extend(found);
         }
         let scopes = self.scopes(&rules);
@@ -71,7 +73,7 @@ impl Resolver<'_> {
             self.problems,
             self.warnings,
         );
-        let proxy = self.proxy(rules, token_path);
+        let proxy = self.proxy(rules, licence.clone(), token_path);
         let log = self.log();
 
         let (server, endpoint, secret) = (server?, endpoint?, secret?);
@@ -113,7 +115,12 @@ impl Resolver<'_> {
             .map_or(Place::Default, |document| document.place_of(section))
     }
 
-    fn proxy(&mut self, routes: Vec<Rule>, token_path: TokenPath) -> proxy::Settings {
+    fn proxy(
+        &mut self,
+        routes: Vec<Rule>,
+        licence: Option<SecretString>,
+        token_path: TokenPath,
+    ) -> proxy::Settings {
         let hosts = self.names(&keys::LISTENER_HOSTS, names::host);
         let origins = self.names(&keys::LISTENER_ORIGINS, names::origin);
         proxy::Settings {
@@ -123,6 +130,7 @@ impl Resolver<'_> {
             body_idle_timeout: self.duration(&keys::UPSTREAM_BODY_IDLE_TIMEOUT),
             total_timeout: self.duration(&keys::UPSTREAM_TOTAL_TIMEOUT),
             token_wait: self.duration(&keys::TOKEN_WAIT),
+            licence,
             routes,
             token_path,
         }

@@ -1,23 +1,35 @@
-//! The rules of the route table: the catalogue's paths, then `[[route]]`.
+//! The rules of the route table: the catalogue's paths, then `[[route]]`; and
+//! how the token travels on each.
 
 use super::file::{Document, Route};
 use super::keys;
 use super::problem::{Place, Problem};
 use super::value::Entries;
-use crate::dqe::{Scope, TokenPath, catalogue};
+use crate::dqe::{Carriage, Scope, TokenPath, catalogue};
 use crate::proxy::route::{Pattern, Rule};
 
 /// Paths DQE documents whose calls the proxy cannot carry yet.
-const NOT_AVAILABLE: &str = "IDMOBILE";
+const NOT_AVAILABLE: &str = catalogue::ID_MOBILE.path;
+
+/// The carriage a key names; `None` for `auto`, and where it is not set.
+pub(super) fn carriage(entries: &Entries, key: &keys::Key) -> Option<Carriage> {
+    let (word, _) = entries.text(key)?;
+    Carriage::ALL
+        .into_iter()
+        .find(|carriage| carriage.as_str() == word)
+}
 
 /// The catalogue's rules, with those side effects that `dqe.enable` names.
-pub(super) fn of_catalogue(enabled: &[&'static str]) -> Vec<Rule> {
+/// `carriage` overrides what is documented for each path.
+pub(super) fn of_catalogue(enabled: &[&'static str], carriage: Option<Carriage>) -> Vec<Rule> {
     catalogue::CATALOGUE
         .iter()
         .filter(|entry| !entry.side_effects || enabled.contains(&entry.path))
         .map(|entry| Rule {
             pattern: Pattern::Exact(format!("/{}/", entry.path)),
             scope: entry.scope,
+            carriage: carriage.unwrap_or(entry.carriage()),
+            parameter: entry.parameter.unwrap_or(catalogue::LICENCE),
             side_effects: entry.side_effects,
         })
         .collect()
@@ -71,6 +83,7 @@ pub(super) fn enabled(entries: &Entries, problems: &mut Vec<Problem>) -> Vec<&'s
 pub(super) fn of_document(
     document: &Document,
     enabled: &[&'static str],
+    everywhere: Option<Carriage>,
     token_path: &TokenPath,
     problems: &mut Vec<Problem>,
 ) -> Vec<Rule> {
@@ -96,9 +109,11 @@ pub(super) fn of_document(
             continue;
         }
         seen.push((folded, place));
-        let acts = acting_path(&pattern);
-        if let Some(name) = acts
-            && !enabled.contains(&name)
+        let known = known_path(&pattern);
+        let acts = known.filter(|entry| entry.side_effects);
+        if let Some(catalogue::Entry { path: name, .. }) = acts
+            && *name != NOT_AVAILABLE
+            && !enabled.contains(name)
         {
             problems.push(
                 Problem::new(
@@ -112,9 +127,16 @@ pub(super) fn of_document(
         }
         let Some(scope) = scope else { continue };
         let written = route.entries.switch(&keys::ROUTE_SIDE_EFFECTS);
+        let parameter = known.and_then(|entry| entry.parameter);
+        // Of a path that nobody documents, no licence parameter is known.
+        let documented = known.map_or(Carriage::Header, catalogue::Entry::carriage);
         rules.push(Rule {
             pattern,
             scope,
+            carriage: carriage(&route.entries, &keys::ROUTE_CARRIAGE)
+                .or(everywhere)
+                .unwrap_or(documented),
+            parameter: parameter.unwrap_or(catalogue::LICENCE),
             // What the catalogue knows to act stays so, whatever a route says.
             side_effects: acts.is_some() || written == Some(true),
         });
@@ -264,12 +286,8 @@ fn fold(pattern: &Pattern) -> Pattern {
     }
 }
 
-/// The catalogue's path with side effects that `pattern` is for.
-fn acting_path(pattern: &Pattern) -> Option<&'static str> {
+/// The path of DQE's that `pattern` is for.
+fn known_path(pattern: &Pattern) -> Option<&'static catalogue::Entry> {
     let (Pattern::Exact(path) | Pattern::Below(path)) = pattern;
-    let path = catalogue::strip_version(path.trim_start_matches('/')).trim_end_matches('/');
-    catalogue::CATALOGUE
-        .iter()
-        .find(|entry| entry.side_effects && entry.path.eq_ignore_ascii_case(path))
-        .map(|entry| entry.path)
+    catalogue::find(catalogue::strip_version(path.trim_start_matches('/')).trim_end_matches('/'))
 }

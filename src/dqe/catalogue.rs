@@ -1,9 +1,10 @@
-//! Every path of the DQE APIs the proxy knows, with the scope it needs.
+//! Every path of the DQE APIs the proxy knows, with the scope it needs and the
+//! parameter DQE documents for its credential.
 //!
 //! DQE documents scopes by product family only; the mapping of a path to a
 //! scope follows the family (article "OAuth2 Authentication").
 
-use super::Scope;
+use super::{Carriage, Scope};
 
 /// One known path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,21 +17,47 @@ pub struct Entry {
     /// Calling it does something that repeating it would do again: it sends an
     /// SMS or uses one up. Such a path is off until the operator enables it.
     pub side_effects: bool,
+    /// The parameter documented for the licence code or a token, in the letter
+    /// case of the documentation; `None` where none is documented.
+    pub parameter: Option<&'static str>,
 }
+
+/// The licence parameter of nearly every path, and of paths nobody knows.
+pub const LICENCE: &str = "Licence";
 
 const fn entry(path: &'static str, scope: Scope) -> Entry {
     Entry {
         path,
         scope,
         side_effects: false,
+        parameter: Some(LICENCE),
     }
 }
 
-const fn acting(path: &'static str, scope: Scope) -> Entry {
-    Entry {
-        path,
-        scope,
-        side_effects: true,
+impl Entry {
+    /// A call does something, and so is never repeated.
+    const fn acting(mut self) -> Self {
+        self.side_effects = true;
+        self
+    }
+
+    /// No licence parameter is documented: the path answers 401 without a
+    /// token, or, as `GDPR_VERIF`, asks for no licence.
+    const fn without_parameter(mut self) -> Self {
+        self.parameter = None;
+        self
+    }
+
+    /// How the token travels unless the settings say otherwise: both ways
+    /// where a licence parameter is documented ("licence code or OAuth2
+    /// token"), since such a path may not look at the header and answers an
+    /// empty result then; in the header alone elsewhere.
+    #[must_use]
+    pub fn carriage(&self) -> Carriage {
+        match self.parameter {
+            Some(_) => Carriage::Both,
+            None => Carriage::Header,
+        }
     }
 }
 
@@ -56,13 +83,13 @@ pub const CATALOGUE: &[Entry] = &[
     // Phone.
     entry("TEL", Scope::Phone),
     entry("phonelookup", Scope::Phone),
-    entry("phone/lookup", Scope::Phone),
+    entry("phone/lookup", Scope::Phone).without_parameter(),
     // E-mail.
     entry("DQEEMAILLOOKUP", Scope::Email),
     entry("MAILSUGGEST", Scope::Email),
     entry("lookupemail", Scope::Email),
     entry("emailsuggest", Scope::Email),
-    entry("email/lookup", Scope::Email),
+    entry("email/lookup", Scope::Email).without_parameter(),
     // Name.
     entry("FIRSTNAMESUGGEST", Scope::Civility),
     entry("LASTNAMESUGGEST", Scope::Civility),
@@ -73,17 +100,39 @@ pub const CATALOGUE: &[Entry] = &[
     entry("lookupcadr", Scope::B2b),
     entry("checkname", Scope::B2b),
     entry("checkcname", Scope::B2b),
-    entry("b2b/lookup", Scope::B2b),
-    entry("b2b/get-info", Scope::B2b),
+    entry("b2b/lookup", Scope::B2b).without_parameter(),
+    entry("b2b/get-info", Scope::B2b).without_parameter(),
     // ID Check.
     entry("SEARCH", Scope::IdCheck),
     entry("IDCHECK", Scope::IdCheck),
     // No documented scope of their own.
     entry("ESTOCADE", Scope::General),
     entry("GETINFOLIFESTYLE", Scope::General),
-    acting("GDPR_MSG", Scope::General),
-    acting("GDPR_VERIF", Scope::General),
+    entry("GDPR_MSG", Scope::General).acting(),
+    entry("GDPR_VERIF", Scope::General)
+        .acting()
+        .without_parameter(),
 ];
+
+/// ID Mobile asks operators and people for consent, so a call acts. It has a
+/// token dialect of its own and is not in the catalogue; a `[[route]]` to it
+/// acts all the same.
+pub const ID_MOBILE: Entry = Entry {
+    path: "IDMOBILE",
+    scope: Scope::General,
+    side_effects: true,
+    parameter: Some("token"),
+};
+
+/// The entry of `path`, given without version segment and without slashes at
+/// its ends, in any letter case.
+#[must_use]
+pub fn find(path: &str) -> Option<&'static Entry> {
+    CATALOGUE
+        .iter()
+        .chain([&ID_MOBILE])
+        .find(|entry| entry.path.eq_ignore_ascii_case(path))
+}
 
 /// Whether `path`, without version segment and without slashes at its ends, is
 /// in the catalogue, in any letter case.
@@ -127,6 +176,25 @@ mod tests {
                 .iter()
                 .find(|other| other.path.eq_ignore_ascii_case(entry.path));
             assert_eq!(twin, None, "{}", entry.path);
+        }
+    }
+
+    #[test]
+    fn the_token_travels_as_each_path_is_documented() {
+        for (path, side_effects, carriage, parameter) in [
+            ("TEL", false, Carriage::Both, Some("Licence")),
+            ("single", false, Carriage::Both, Some("Licence")),
+            ("checkname", false, Carriage::Both, Some("Licence")),
+            ("email/lookup", false, Carriage::Header, None),
+            ("Phone/Lookup", false, Carriage::Header, None),
+            ("b2b/lookup", false, Carriage::Header, None),
+            ("GDPR_MSG", true, Carriage::Both, Some("Licence")),
+            ("GDPR_VERIF", true, Carriage::Header, None),
+            ("idmobile", true, Carriage::Both, Some("token")),
+        ] {
+            let entry = find(path).unwrap();
+            let found = (entry.side_effects, entry.carriage(), entry.parameter);
+            assert_eq!(found, (side_effects, carriage, parameter), "{path}");
         }
     }
 

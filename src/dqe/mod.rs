@@ -1,13 +1,17 @@
-//! What is true of DQE alone: its scopes, its paths, its licence parameter and
-//! the dialect of its token endpoint. Pure code, no sockets, no clock.
+//! What is true of DQE alone: its scopes, its paths, its licence parameter, how
+//! it says that a token is dead, and the dialect of its token endpoint. Pure
+//! code, no sockets, no clock.
 
+mod carriage;
 pub mod catalogue;
+pub mod dead_token;
 pub mod dialect;
 pub mod licence;
 mod scope;
 mod token_path;
 mod token_request;
 
+pub use carriage::Carriage;
 pub use scope::Scope;
 pub use token_path::{InvalidTokenPath, TokenPath};
 pub use token_request::{Method, ScopeParameter, TokenRequest};

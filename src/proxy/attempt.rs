@@ -3,73 +3,106 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
-use http::{Response, Uri};
+use http_body::Body;
 
-use super::decide::{self, Decision, Situation};
+use super::Call;
+use super::carry::{Declared, Payload, Place};
+use super::decide::{self, Decision, Sign, Situation};
 use super::error::ProxyError;
-use super::upload::{OutgoingBody, Upload};
-use super::{Call, headers};
+use super::headers::{self, Own};
+use super::inspect::{self, Answered, Beginning};
+use super::upload::Upload;
 use crate::caller::Caller;
 use crate::deadline::Expired;
 use crate::dqe::Scope;
-use crate::dqe::licence::without_licence;
 use crate::token::{AccessToken, Cell, Moment};
-use crate::upstream::{AnswerBody, Lease, Outgoing, UpstreamError};
+use crate::upstream::{Lease, Outgoing, UpstreamError};
 
 /// The cell ends a wait for a token itself; the connection's deadline stands
 /// behind it, so that the one before does not end the call meanwhile.
 const WAIT_MARGIN: Duration = Duration::from_secs(1);
 
-/// What the server said.
-pub(super) type Answered = Response<AnswerBody<OutgoingBody>>;
-
 /// Sends `call` until there is an answer for the caller.
 pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
     let cell = Arc::clone(call.route().cell().ok_or(ProxyError::ScopeNotConfigured)?);
+    if let Payload::Unread(upload, declared) = &call.payload {
+        let (upload, declared) = (Rc::clone(upload), *declared);
+        // On the heap, as all that is rare here: the future of a request stays small.
+        Box::pin(read_form(call, &upload, declared)).await?;
+    }
     let mut token = current_token(&cell, call).await?;
     let mut tries = Tries::default();
+    // An answer that was only suspicious, should no better one come.
+    let mut spare: Option<Box<(Answered, Beginning)>> = None;
     loop {
         call.exchange.attempt_begins();
-        match once(call, &token, tries.repeats).await {
-            Ok(answer) => match decide::after_answer(answer.status(), tries.situation(call)) {
-                Decision::RenewAndReplay => {
-                    let status = answer.status().as_u16();
-                    // Dropping the body closes the connection: the refused answer is
-                    // never read on, nor mistaken for the next one.
-                    drop(answer);
-                    tries.rejections += 1;
-                    token = newer_token(&cell, token.generation(), status, call).await?;
-                    call.exchange.replays(cell.scope());
-                }
-                Decision::RenewAndFail => {
-                    let status = answer.status().as_u16();
-                    drop(answer);
-                    // Invalidates the token and asks for a newer one, without waiting for it.
-                    cell.renewed_after(token.generation(), Duration::ZERO).await;
-                    return Err(rejected(&cell, token.generation(), status));
-                }
-                Decision::Deliver | Decision::Repeat | Decision::Fail => {
-                    if answer.status().is_success() {
-                        cell.note_worked(token.generation());
-                    }
-                    return Ok(answer);
-                }
+        let answer = match once(call, &token, tries.repeats).await {
+            Ok(mut answer) => match inspect::look(call, &mut answer) {
+                Some(sign) => Ok((answer, sign)),
+                None => Box::pin(inspect::look_on(call, answer)).await,
             },
             Err(Unanswered::Failed(error)) => {
                 match decide::after_failure(&error, tries.situation(call)) {
-                    Decision::Repeat => tries.repeats += 1,
+                    Decision::Repeat => {
+                        tries.repeats += 1;
+                        continue;
+                    }
                     Decision::Fail
                     | Decision::Deliver
                     | Decision::RenewAndReplay
-                    | Decision::RenewAndFail => return Err(ProxyError::Upstream(error)),
+                    | Decision::ReplayIfRenewed
+                    | Decision::RenewAndFail => Err(ProxyError::Upstream(error)),
                 }
             }
-            Err(Unanswered::TimedOut(error)) => return Err(error),
+            Err(Unanswered::Ended(error)) => Err(error),
+        };
+        let (answer, sign) = match (answer, spare.take()) {
+            (Ok(answer), _) => answer,
+            (Err(_), Some(spare)) => return Ok(call.take_back(*spare)),
+            (Err(error), None) => return Err(error),
+        };
+        let is_doubtful = sign == Sign::Doubted && token.token.is_doubtful(&Moment::now());
+        match decide::after_answer(sign, is_doubtful, tries.situation(call)) {
+            Decision::RenewAndReplay => {
+                let status = answer.status().as_u16();
+                // Dropping the body closes the connection, unless it has been read
+                // whole: the refused answer is never mistaken for the next one.
+                drop(answer);
+                tries.rejections += 1;
+                token = newer_token(&cell, token.generation(), status, call).await?;
+                call.exchange.replays(cell.scope());
+            }
+            Decision::ReplayIfRenewed => {
+                let generation = token.generation();
+                let answer = deliver(answer, sign, &token.token, &cell, call)?;
+                let beginning = std::mem::take(&mut call.beginning);
+                let kept = Box::new((answer, beginning));
+                match newer_on_suspicion(&cell, generation, call).await {
+                    None => return Ok(call.take_back(*kept)),
+                    Some(newer) => {
+                        tries.rejections += 1;
+                        token = newer;
+                        spare = Some(kept);
+                        call.exchange.replays(cell.scope());
+                    }
+                }
+            }
+            Decision::RenewAndFail => {
+                let status = answer.status().as_u16();
+                drop(answer);
+                // Invalidates the token and asks for a newer one, without waiting for it.
+                cell.renewed_after(token.generation(), Duration::ZERO).await;
+                return Err(rejected(&cell, token.generation(), status));
+            }
+            Decision::Deliver | Decision::Repeat | Decision::Fail => {
+                return deliver(answer, sign, &token.token, &cell, call);
+            }
         }
     }
 }
@@ -104,6 +137,72 @@ impl Checked {
     }
 }
 
+/// The answer is the caller's. What it says is remembered for its family.
+///
+/// # Errors
+/// [`ProxyError::AnswerCoded`]: an error of DQE may repeat the credential, and
+/// in a coded one, which nobody has asked for, it cannot be masked.
+fn deliver(
+    answer: Answered,
+    sign: Sign,
+    token: &AccessToken,
+    cell: &Cell,
+    call: &mut Call,
+) -> Result<Answered, ProxyError> {
+    let status = answer.status();
+    if !status.is_success() && inspect::is_coded(answer.headers()) && !answer.body().is_end_stream()
+    {
+        return Err(ProxyError::AnswerCoded {
+            status: status.as_u16(),
+        });
+    }
+    let (suspicions, family) = (&call.worker.suspicions, call.route().scope);
+    match sign {
+        Sign::Doubted => {
+            if suspicions.one_more(family) && cell.suspect(token.generation()) {
+                tracing::warn!(
+                    scope = cell.scope().as_str(),
+                    route = call.route().name,
+                    "many empty answers in a row: the token is renewed, it may be dead"
+                );
+            }
+        }
+        Sign::Accepted if status.is_success() && call.beginning.broken.is_none() => {
+            suspicions.good(family);
+            cell.note_worked(token.generation());
+        }
+        Sign::Accepted | Sign::Refused => {}
+    }
+    call.scrubber = call.scrubber_of(token, status);
+    Ok(answer)
+}
+
+/// Whether a newer token has taken the place of `generation`.
+fn is_replaced(cell: &Cell, generation: u64, now: &Moment) -> bool {
+    let newer = |token: Arc<AccessToken>| token.generation() > generation;
+    cell.current(now).is_some_and(newer)
+}
+
+/// Reads a form whole, so that a licence in it is found, and settles where the
+/// token goes.
+async fn read_form(
+    call: &mut Call,
+    upload: &Rc<Upload>,
+    declared: Declared,
+) -> Result<(), ProxyError> {
+    let limit = call.worker.settings.body_idle_timeout;
+    let read = within(&call.caller, limit, upload.read_whole()).await;
+    let text = match read {
+        Ok(Ok(Some(text))) => text,
+        Ok(Ok(None)) => return Err(ProxyError::FormTooLarge),
+        Ok(Err(_)) => return Err(ProxyError::CallerBody),
+        Err(Expired::Total) => return Err(ProxyError::TotalTimeout),
+        Err(Expired::Phase) => return Err(ProxyError::CallerTimeout),
+    };
+    call.payload = Payload::form(text, declared);
+    call.settle()
+}
+
 /// How often a request has been sent in vain.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tries {
@@ -118,7 +217,7 @@ impl Tries {
             repeats: self.repeats,
             idempotent: call.head.method.is_idempotent(),
             side_effects: call.route().side_effects,
-            body_at_hand: call.upload.as_deref().is_none_or(Upload::is_at_hand),
+            body_at_hand: call.payload.is_at_hand(),
         }
     }
 }
@@ -126,7 +225,7 @@ impl Tries {
 /// Why one attempt brought no answer.
 enum Unanswered {
     Failed(UpstreamError),
-    TimedOut(ProxyError),
+    Ended(ProxyError),
 }
 
 /// One attempt: a connection, kept or new, and the request on it.
@@ -143,21 +242,24 @@ async fn once(call: &mut Call, checked: &Checked, repeats: u8) -> Result<Answere
         // On the heap, as all that is rare here: the future of a request stays small.
         None => Box::pin(connect(call)).await?,
     };
-    let body = match &call.upload {
-        None => None,
-        // A decision to send again was made on the body being at hand.
-        Some(upload) => {
-            let gone = Unanswered::TimedOut(ProxyError::CallerBody);
-            Some(upload.begin().ok_or(gone)?)
-        }
-    };
-    let head = &call.head;
-    let id = call.exchange.request_id();
+    // A decision to send again was made on the body being at hand.
     let token = &checked.token;
+    let body = call.write_for(token).map_err(Unanswered::Ended)?;
+    let head = &call.head;
+    let own = Own {
+        authorization: call.route().carriage.has_header().then(|| token.header()),
+        length: call.written.length.as_ref(),
+        request_id: call.exchange.request_id(),
+    };
     let sending = lease.send(Outgoing {
         method: &head.method,
-        target: head.uri.path_and_query().map_or("/", PathAndQuery::as_str),
-        fields: headers::outgoing(&head.headers, call.noted, head.version, token.header(), id),
+        target: match call.place {
+            Place::Query => &call.written.target,
+            Place::Nowhere | Place::Form => {
+                head.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+            }
+        },
+        fields: headers::outgoing(&head.headers, call.noted, head.version, own),
         body,
     });
     let sent_at = Instant::now();
@@ -170,11 +272,11 @@ async fn once(call: &mut Call, checked: &Checked, repeats: u8) -> Result<Answere
             Ok(answer)
         }
         Ok(Err(error)) => Err(Unanswered::Failed(error)),
-        Err(Expired::Total) => Err(Unanswered::TimedOut(ProxyError::TotalTimeout)),
-        Err(Expired::Phase) if call.upload.as_deref().is_some_and(Upload::waits_for_caller) => {
-            Err(Unanswered::TimedOut(ProxyError::CallerTimeout))
+        Err(Expired::Total) => Err(Unanswered::Ended(ProxyError::TotalTimeout)),
+        Err(Expired::Phase) if call.payload.waits_for_caller() => {
+            Err(Unanswered::Ended(ProxyError::CallerTimeout))
         }
-        Err(Expired::Phase) => Err(Unanswered::TimedOut(ProxyError::AnswerTimeout)),
+        Err(Expired::Phase) => Err(Unanswered::Ended(ProxyError::AnswerTimeout)),
     }
 }
 
@@ -186,13 +288,13 @@ async fn connect(call: &mut Call) -> Result<Lease, Unanswered> {
     match connected {
         Ok(Ok(lease)) => Ok(lease),
         Ok(Err(error)) => Err(Unanswered::Failed(error)),
-        Err(Expired::Phase) => Err(Unanswered::TimedOut(ProxyError::ConnectTimeout)),
-        Err(Expired::Total) => Err(Unanswered::TimedOut(ProxyError::TotalTimeout)),
+        Err(Expired::Phase) => Err(Unanswered::Ended(ProxyError::ConnectTimeout)),
+        Err(Expired::Total) => Err(Unanswered::Ended(ProxyError::TotalTimeout)),
     }
 }
 
 /// Awaits `work` until the caller's deadline, which is first set `limit` from now.
-async fn within<F: Future>(
+pub(super) async fn within<F: Future>(
     caller: &Caller,
     limit: Duration,
     work: F,
@@ -247,6 +349,23 @@ async fn newer_token(
     Ok(Checked::new(cell, token, &Moment::now()))
 }
 
+/// A token newer than the one of `generation`, which an answer makes doubtful:
+/// at once where there is one; else, once per generation, the one that a
+/// renewal brings. The token stays in use meanwhile, since it may be good.
+async fn newer_on_suspicion(cell: &Cell, generation: u64, call: &mut Call) -> Option<Checked> {
+    let is_replaced = is_replaced(cell, generation, &Moment::now());
+    if !is_replaced && !call.worker.suspicions.may_ask(cell.scope(), generation) {
+        return None;
+    }
+    let started = Instant::now();
+    let limit = call.worker.settings.token_wait;
+    let renewing = Box::pin(cell.renewed_on_suspicion(generation, limit));
+    let waiting = within(&call.caller, limit + WAIT_MARGIN, renewing).await;
+    call.exchange.waited_for_token(started.elapsed());
+    let token = waiting.ok().flatten()?;
+    Some(Checked::new(cell, token, &Moment::now()))
+}
+
 fn rejected(cell: &Cell, generation: u64, status: u16) -> ProxyError {
     // A rejection soon after another is not acted on: the token is then still the same.
     let unchanged = |token: Arc<AccessToken>| token.generation() == generation;
@@ -259,47 +378,5 @@ fn unavailable(cell: &Cell) -> ProxyError {
     ProxyError::TokenUnavailable {
         sentence: why.reason.sentence(),
         retry_after: why.retry_after.as_secs(),
-    }
-}
-
-/// The target in origin-form (RFC 9112 §3.2.1), byte for byte what the caller
-/// sent but for the licence parameter. The authority of an absolute-form
-/// target is ignored: no request can choose another host.
-pub(super) fn target(uri: &Uri) -> Result<Uri, ProxyError> {
-    let target = uri.path_and_query().ok_or(ProxyError::TargetNotAllowed)?;
-    let target = match target.query().map(|query| (query, without_licence(query))) {
-        Some((_, std::borrow::Cow::Owned(query))) => {
-            let text = match query.as_str() {
-                "" => target.path().to_owned(),
-                query => format!("{}?{query}", target.path()),
-            };
-            // Taking a part out of a valid target leaves a valid target.
-            PathAndQuery::try_from(text).map_err(|_| ProxyError::TargetNotAllowed)?
-        }
-        Some((_, std::borrow::Cow::Borrowed(_))) | None => target.clone(),
-    };
-    Ok(Uri::from(target))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_target_goes_out_in_origin_form_without_licence_and_otherwise_untouched() {
-        for (received, expected) in [
-            (
-                "/TEL/?Tel=%2B33+6|x&Licence=S&Pays=FRA",
-                "/TEL/?Tel=%2B33+6|x&Pays=FRA",
-            ),
-            ("/TEL/?Licence=S", "/TEL/"),
-            ("/TEL/?", "/TEL/?"),
-            ("/TEL/", "/TEL/"),
-            ("http://other.example/TEL/?a=%E9%2540", "/TEL/?a=%E9%2540"),
-        ] {
-            let sent = target(&received.parse().unwrap()).unwrap();
-            assert_eq!(sent.to_string(), expected, "{received}");
-        }
-        assert!(target(&"other.example:443".parse().unwrap()).is_err());
     }
 }

@@ -1,7 +1,5 @@
 //! What to do after an attempt: values in, value out.
 
-use http::StatusCode;
-
 use crate::upstream::UpstreamError;
 
 /// What is known when an attempt has ended.
@@ -19,6 +17,17 @@ pub(super) struct Situation {
     pub body_at_hand: bool,
 }
 
+/// What an answer says about the token it was asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// Nothing against it.
+    Accepted,
+    /// It looks as if the token were dead; an honest empty result looks the same.
+    Doubted,
+    /// The token was refused: status 401, or a body that says so.
+    Refused,
+}
+
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
@@ -26,6 +35,9 @@ pub(super) enum Decision {
     Deliver,
     /// The token was refused: get a newer one and send the request again.
     RenewAndReplay,
+    /// The token may be dead: send the request again if a newer one can be had,
+    /// and deliver this answer if not.
+    ReplayIfRenewed,
     /// The token was refused and nothing can be sent again: renew, and tell the caller.
     RenewAndFail,
     /// Send the same request on a new connection.
@@ -37,16 +49,19 @@ pub(super) enum Decision {
 /// Most repeats of one request on new connections.
 const MOST_REPEATS: u8 = 1;
 
-/// After an answer. A 401 says that the server did nothing, so any method may
-/// be sent again, once; never on a route with side effects.
+/// After an answer. A refusal says that the server did nothing, so any method
+/// may be sent again, once; never on a route with side effects. A doubt counts
+/// only when the token `is_doubtful` in itself: past its renewal point, or the
+/// clocks disagree about its age.
 #[must_use]
-pub(super) fn after_answer(status: StatusCode, situation: Situation) -> Decision {
-    if status != StatusCode::UNAUTHORIZED {
-        Decision::Deliver
-    } else if situation.rejections == 0 && situation.body_at_hand && !situation.side_effects {
-        Decision::RenewAndReplay
-    } else {
-        Decision::RenewAndFail
+pub(super) fn after_answer(sign: Sign, is_doubtful: bool, situation: Situation) -> Decision {
+    let may_replay = situation.rejections == 0 && situation.body_at_hand && !situation.side_effects;
+    match sign {
+        Sign::Accepted => Decision::Deliver,
+        Sign::Doubted if is_doubtful && may_replay => Decision::ReplayIfRenewed,
+        Sign::Doubted => Decision::Deliver,
+        Sign::Refused if may_replay => Decision::RenewAndReplay,
+        Sign::Refused => Decision::RenewAndFail,
     }
 }
 
@@ -129,19 +144,24 @@ mod tests {
                 Decision::RenewAndFail,
             ),
         ] {
-            assert_eq!(
-                after_answer(StatusCode::UNAUTHORIZED, situation),
-                expected,
-                "{situation:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_other_status_is_the_callers() {
-        for status in [200, 204, 301, 400, 403, 404, 407, 429, 500, 503] {
-            let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(after_answer(status, PLAIN), Decision::Deliver, "{status}");
+            for is_doubtful in [false, true] {
+                let decision = after_answer(Sign::Refused, is_doubtful, situation);
+                assert_eq!(decision, expected, "{situation:?}");
+            }
+            let doubted = if expected == Decision::RenewAndReplay {
+                Decision::ReplayIfRenewed
+            } else {
+                Decision::Deliver
+            };
+            assert_eq!(after_answer(Sign::Doubted, true, situation), doubted);
+            for (sign, is_doubtful) in [
+                (Sign::Doubted, false),
+                (Sign::Accepted, false),
+                (Sign::Accepted, true),
+            ] {
+                let decision = after_answer(sign, is_doubtful, situation);
+                assert_eq!(decision, Decision::Deliver, "{situation:?}");
+            }
         }
     }
 

@@ -50,6 +50,8 @@ pub enum Code {
     CallerTimeout,
     /// The caller's body broke off or is malformed.
     CallerBody,
+    /// The form is longer than the proxy reads.
+    FormTooLarge,
     /// There is no usable token of the scope.
     TokenUnavailable,
     /// DQE refuses the proxy's credential, a new token included.
@@ -62,6 +64,8 @@ pub enum Code {
     UpstreamBroken,
     /// The answer is not valid HTTP.
     UpstreamInvalid,
+    /// An error of DQE came in a content coding nobody had asked for.
+    AnswerCoded,
     /// Making the connection took too long.
     ConnectTimeout,
     /// The answer took too long to begin.
@@ -92,12 +96,14 @@ impl Code {
         "loop_detected",
         "caller_timeout",
         "caller_body",
+        "form_too_large",
         "token_unavailable",
         "credential_rejected",
         "upstream_unreachable",
         "upstream_tls",
         "upstream_broken",
         "upstream_invalid",
+        "answer_coded",
         "connect_timeout",
         "answer_timeout",
         "total_timeout",
@@ -160,6 +166,9 @@ pub enum ProxyError {
     /// The caller's body is malformed or broke off.
     #[error("the request body broke off or is malformed")]
     CallerBody,
+    /// A form has to be read whole to find a licence in it.
+    #[error("the form is longer than the proxy reads")]
+    FormTooLarge,
     /// No usable token.
     #[error("no usable token: {sentence}")]
     TokenUnavailable {
@@ -179,6 +188,12 @@ pub enum ProxyError {
     /// The attempt failed on the wire.
     #[error(transparent)]
     Upstream(UpstreamError),
+    /// An error answer that cannot be looked into for the credential.
+    #[error("an answer with status {status} has a content coding nobody asked for")]
+    AnswerCoded {
+        /// DQE's status.
+        status: u16,
+    },
     /// Connecting took longer than `upstream.connect_timeout`.
     #[error("connecting to the server took too long")]
     ConnectTimeout,
@@ -280,6 +295,12 @@ impl ProxyError {
                 "http_request_error",
                 "The body of the request broke off or is not framed as HTTP demands.",
             ),
+            Self::FormTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                Code::FormTooLarge,
+                "http_request_error",
+                "A form is rewritten on its way to DQE and may have 65536 bytes at most.",
+            ),
             Self::TokenUnavailable { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 Code::TokenUnavailable,
@@ -293,6 +314,12 @@ impl ProxyError {
                 "DQE refused the credential that the proxy put on the call. The caller's request is not at fault.",
             ),
             Self::Upstream(error) => return upstream_appearance(error),
+            Self::AnswerCoded { .. } => (
+                StatusCode::BAD_GATEWAY,
+                Code::AnswerCoded,
+                "http_response_content_coding_error",
+                "The DQE server answered with an error in a content coding that it was asked not to use.",
+            ),
             Self::ConnectTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
                 Code::ConnectTimeout,
@@ -341,7 +368,9 @@ impl ProxyError {
             | Self::LoopDetected
             | Self::CallerTimeout
             | Self::CallerBody
+            | Self::FormTooLarge
             | Self::Upstream(_)
+            | Self::AnswerCoded { .. }
             | Self::ConnectTimeout
             | Self::AnswerTimeout
             | Self::TotalTimeout => None,
@@ -354,7 +383,7 @@ impl ProxyError {
         let sentence = self.appearance().sentence;
         match self {
             Self::TokenUnavailable { sentence: why, .. } => format!("{sentence} Reason: {why}."),
-            Self::CredentialRejected { status, .. } => {
+            Self::CredentialRejected { status, .. } | Self::AnswerCoded { status } => {
                 format!("{sentence} Its status was {status}.")
             }
             Self::TargetNotAllowed
@@ -369,6 +398,7 @@ impl ProxyError {
             | Self::LoopDetected
             | Self::CallerTimeout
             | Self::CallerBody
+            | Self::FormTooLarge
             | Self::Upstream(_)
             | Self::ConnectTimeout
             | Self::AnswerTimeout

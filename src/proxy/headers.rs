@@ -1,7 +1,8 @@
 //! Which header fields cross the proxy, in both directions (RFC 9110 §7.6).
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, VIA,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
+    VIA,
 };
 use http::{StatusCode, Version};
 
@@ -13,6 +14,9 @@ pub(super) const PSEUDONYM: &str = "dqe-proxy";
 
 static VIA_11: HeaderValue = HeaderValue::from_static("1.1 dqe-proxy");
 static VIA_10: HeaderValue = HeaderValue::from_static("1.0 dqe-proxy");
+
+/// Answers are looked into and scrubbed, so DQE is asked not to code them.
+static IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// What a field name means to the proxy.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,8 @@ enum Kind {
     RequestId,
     /// Sent by browsers and looked at by the gate.
     Browser,
+    /// `Accept-Encoding`: `identity` takes its place.
+    Accepts,
     /// A cookie of DQE: stays outside.
     SetCookie,
     /// Everything else.
@@ -76,6 +82,7 @@ fn kind(name: &HeaderName) -> Kind {
             "true-client-ip" | "x-original-url" | "x-original-uri" => Kind::Inside,
             _ => forwarding(name),
         },
+        15 if name == "accept-encoding" => Kind::Accepts,
         16 if name == "proxy-connection" => Kind::HopByHop,
         17 if name == "transfer-encoding" => Kind::Coding,
         18 if name == "proxy-authenticate" => Kind::HopByHop,
@@ -110,6 +117,7 @@ fn forwarding(name: &str) -> Kind {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Noted {
     connection: bool,
+    accepts: bool,
     /// There is a `Transfer-Encoding` field.
     pub(super) coded: bool,
     /// There is a `Via` field.
@@ -128,6 +136,7 @@ impl Noted {
             match kind(name) {
                 Kind::End | Kind::Ours | Kind::SetCookie | Kind::HopByHop | Kind::Inside => {}
                 Kind::Connection => noted.connection = true,
+                Kind::Accepts => noted.accepts = true,
                 Kind::Coding => noted.coded = true,
                 Kind::Via => noted.via = true,
                 Kind::RequestId => noted.request_id = true,
@@ -138,6 +147,16 @@ impl Noted {
     }
 }
 
+/// What the proxy itself has to say to DQE.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own<'a> {
+    /// Our credential, where it travels in the header.
+    pub(super) authorization: Option<&'a HeaderValue>,
+    /// The length of a body the proxy has written, in place of the caller's.
+    pub(super) length: Option<&'a HeaderValue>,
+    pub(super) request_id: &'a HeaderValue,
+}
+
 /// The fields that go to DQE: the caller's, byte for byte, but for what stays
 /// inside; and the proxy's own `Authorization`, `Via` and request id. `Host`
 /// is the client's to write. Fields named by `Connection` stay here too, except
@@ -146,8 +165,7 @@ pub(super) fn outgoing<'a>(
     received: &'a HeaderMap,
     noted: Noted,
     version: Version,
-    authorization: &'a HeaderValue,
-    request_id: &'a HeaderValue,
+    own: Own<'a>,
 ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
     let nominated = if noted.connection {
         Nominated::by(received)
@@ -156,13 +174,18 @@ pub(super) fn outgoing<'a>(
     };
     let kept = received.iter().filter(move |(name, _)| match kind(name) {
         Kind::End | Kind::Browser | Kind::SetCookie => {
-            nominated.is_empty() || **name == CONTENT_LENGTH || !nominated.contains(name.as_str())
+            if **name == CONTENT_LENGTH {
+                own.length.is_none()
+            } else {
+                nominated.is_empty() || !nominated.contains(name.as_str())
+            }
         }
         Kind::Connection
         | Kind::HopByHop
         | Kind::Coding
         | Kind::Inside
         | Kind::Ours
+        | Kind::Accepts
         | Kind::Via
         | Kind::RequestId => false,
     });
@@ -171,10 +194,15 @@ pub(super) fn outgoing<'a>(
     } else {
         &VIA_11
     };
-    [(&AUTHORIZATION, authorization)]
+    let credential = own.authorization.map(|value| (&AUTHORIZATION, value));
+    let length = own.length.map(|value| (&CONTENT_LENGTH, value));
+    let accepts = noted.accepts.then_some((&ACCEPT_ENCODING, &IDENTITY));
+    credential
         .into_iter()
         .chain(kept)
-        .chain([(&VIA, via), (&REQUEST_ID, request_id)])
+        .chain(length)
+        .chain(accepts)
+        .chain([(&VIA, via), (&REQUEST_ID, own.request_id)])
 }
 
 /// Cleans the fields of an answer in place and adds `Via` and the request id.
@@ -193,16 +221,25 @@ pub(super) fn clean_answer(
                 removable = true;
             }
             Kind::HopByHop | Kind::Coding | Kind::SetCookie => removable = true,
-            Kind::Inside | Kind::Ours | Kind::Via | Kind::RequestId | Kind::Browser | Kind::End => {
-            }
+            Kind::Inside
+            | Kind::Ours
+            | Kind::Accepts
+            | Kind::Via
+            | Kind::RequestId
+            | Kind::Browser
+            | Kind::End => {}
         }
     }
     if removable {
         take_out(headers, connection, |kind| match kind {
             Kind::Connection | Kind::HopByHop | Kind::Coding | Kind::SetCookie => true,
-            Kind::Inside | Kind::Ours | Kind::Via | Kind::RequestId | Kind::Browser | Kind::End => {
-                false
-            }
+            Kind::Inside
+            | Kind::Ours
+            | Kind::Accepts
+            | Kind::Via
+            | Kind::RequestId
+            | Kind::Browser
+            | Kind::End => false,
         });
     }
     // A length beside "no content" would only confuse the caller (RFC 9110 §8.6).
@@ -300,7 +337,12 @@ mod tests {
 
     fn to_dqe(fields: &HeaderMap, token: &HeaderValue, id: &HeaderValue) -> HeaderMap {
         let noted = Noted::in_request(fields);
-        let sent = outgoing(fields, noted, Version::HTTP_11, token, id);
+        let own = Own {
+            authorization: Some(token),
+            length: None,
+            request_id: id,
+        };
+        let sent = outgoing(fields, noted, Version::HTTP_11, own);
         let mut map = HeaderMap::new();
         for (name, value) in sent {
             map.append(name.clone(), value.clone());
@@ -392,6 +434,28 @@ mod tests {
         let token = HeaderValue::from_static("t");
         let sent = to_dqe(&raw, &token, &token);
         assert_eq!(sent["x-latin"].as_bytes(), b"caf\xe9");
+    }
+
+    #[test]
+    fn a_length_of_our_own_and_a_plain_answer_take_the_place_of_the_callers() {
+        let received = map(&[("Content-Length", "3"), ("Accept-Encoding", "gzip, br")]);
+        let (length, id) = (HeaderValue::from(57), HeaderValue::from_static("id1"));
+        let own = Own {
+            authorization: None,
+            length: Some(&length),
+            request_id: &id,
+        };
+        let noted = Noted::in_request(&received);
+        let sent: Vec<String> = outgoing(&received, noted, Version::HTTP_11, own)
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        let expected = [
+            "content-length: 57",
+            "accept-encoding: identity",
+            "via: 1.1 dqe-proxy",
+            "x-request-id: id1",
+        ];
+        assert_eq!(sent, expected);
     }
 
     #[test]

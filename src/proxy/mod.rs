@@ -5,13 +5,17 @@
 //! request is one future inside its connection's task and spawns nothing.
 
 mod attempt;
+mod carry;
 mod decide;
 mod error;
 mod exchange;
 mod gate;
 mod headers;
+mod inspect;
 mod response;
 pub mod route;
+mod scrub;
+mod suspicion;
 mod upload;
 
 use std::cell::{Cell, RefCell, RefMut};
@@ -21,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Request, Response, request};
 use hyper::body::Incoming;
+use secrecy::{ExposeSecret, SecretString};
 
 pub use error::{Appearance, Code, ProxyError};
 pub use response::Answer;
@@ -31,10 +36,14 @@ use crate::dqe::TokenPath;
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::telemetry::WorkerLog;
 use crate::upstream::Client;
+use carry::{Payload, Place, Written};
 use exchange::Exchange;
 use gate::Gate;
 use headers::Noted;
+use inspect::Beginning;
 use route::{NoRoute, Route, RouteTable};
+use scrub::{Scrubber, Secret};
+use suspicion::Suspicions;
 use upload::Upload;
 
 /// What the request path is told by the operator.
@@ -52,6 +61,8 @@ pub struct Settings {
     pub total_timeout: Duration,
     /// Longest time a caller is held when there is no usable token.
     pub token_wait: Duration,
+    /// The licence code, to be masked in DQE's errors where it is there.
+    pub licence: Option<SecretString>,
     /// Routes in order of rising precedence: the catalogue first, `[[route]]` after it.
     pub routes: Vec<route::Rule>,
     /// Where tokens are asked for: closed to callers on every server.
@@ -78,6 +89,9 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     index: usize,
     log: Option<RefCell<WorkerLog>>,
+    suspicions: Suspicions,
+    /// The licence code, unless it is too short to be told from other text.
+    licence: Option<Secret>,
     /// Half of each request id: random per worker, so that ids never repeat across restarts.
     id_prefix: u64,
     next_id: Cell<u64>,
@@ -96,14 +110,18 @@ impl Worker {
         id_prefix: u64,
     ) -> Rc<Self> {
         let gate = Gate::new(settings.hosts.clone(), settings.origins.clone());
+        let licence = settings.licence.as_ref();
+        let licence = licence.and_then(|code| Secret::new(code.expose_secret().as_bytes()));
         Rc::new(Self {
             settings,
+            licence,
             gate,
             routes,
             client,
             metrics,
             index,
             log: log.map(RefCell::new),
+            suspicions: Suspicions::default(),
             id_prefix,
             next_id: Cell::new(0),
         })
@@ -153,7 +171,11 @@ impl Worker {
             route: 0,
             head,
             noted,
-            upload: None,
+            payload: Payload::Empty,
+            place: Place::Nowhere,
+            written: Written::default(),
+            beginning: Beginning::default(),
+            scrubber: None,
             caller,
             exchange,
         });
@@ -256,7 +278,14 @@ pub struct Call {
     /// The request as it came, but for its target, which is that of DQE.
     head: request::Parts,
     noted: Noted,
-    upload: Option<Rc<Upload>>,
+    payload: Payload,
+    /// Where the licence parameter goes, once a form has been read.
+    place: Place,
+    written: Written,
+    /// What has been read of the answer's body before it is passed on.
+    beginning: Beginning,
+    /// Masks the credential in the answer's body, where it may stand.
+    scrubber: Option<Scrubber>,
     caller: Caller,
     exchange: Exchange,
 }
@@ -273,15 +302,19 @@ impl Call {
             NoRoute::Ambiguous => ProxyError::TargetNotAllowed,
         })?;
         self.exchange.takes_route(self.route);
-        self.head.uri = attempt::target(&self.head.uri)?;
-        self.upload = Upload::new(
+        self.head.uri = carry::origin_form(&self.head.uri)?;
+        let upload = Upload::new(
             incoming,
             &self.caller,
             Rc::clone(self.exchange.request_bytes()),
             settings.body_idle_timeout,
             settings.first_byte_timeout,
         );
-        Ok(())
+        self.payload = Payload::new(upload, &self.head.headers);
+        if matches!(self.payload, Payload::Unread(..)) {
+            return Ok(());
+        }
+        self.settle()
     }
 
     fn route(&self) -> &Route {

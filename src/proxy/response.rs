@@ -14,7 +14,10 @@ use super::Call;
 use super::error::{Code, ProxyError};
 use super::exchange::Exchange;
 use super::headers::{self, REQUEST_ID};
+use super::inspect::Answered;
+use super::scrub::Scrubber;
 use super::upload::OutgoingBody;
+use crate::dqe::licence;
 use crate::upstream::{AnswerBody, AnswerError, Server};
 
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -45,21 +48,22 @@ pub struct Forwarded {
 }
 
 /// Passes the server's answer on.
-pub(super) fn forwarded(
-    answer: Response<AnswerBody<OutgoingBody>>,
-    mut call: Box<Call>,
-) -> Response<Answer> {
+pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answer> {
     let (mut head, body) = answer.into_parts();
     call.exchange
         .ends_as(head.status, Code::of_answer(head.status));
     let id = call.exchange.request_id().clone();
     headers::clean_answer(&mut head.headers, head.status, head.version, id);
-    if head.status.is_redirection() {
-        keep_on_the_proxy(&mut head.headers, &call.worker.client.settings().server);
+    if head.headers.contains_key(LOCATION) {
+        let server = &call.worker.client.settings().server;
+        keep_on_the_proxy(&mut head.headers, server, call.route().parameter);
+    }
+    if let Some(scrubber) = &call.scrubber {
+        scrubber.mask_fields(&mut head.headers);
     }
     // hyper frames the answer for the version the caller speaks.
     head.version = Version::HTTP_11;
-    let complete = body.is_end_stream();
+    let complete = body.is_end_stream() && call.beginning.bytes.is_empty();
     let ends_with_connection =
         call.head.version == Version::HTTP_10 && !head.headers.contains_key(CONTENT_LENGTH);
     let body = Forwarded {
@@ -74,8 +78,15 @@ pub(super) fn forwarded(
 }
 
 /// A redirect to the server itself would lead the caller past the proxy, where
-/// it has no credential: the reference becomes relative to the proxy.
-fn keep_on_the_proxy(fields: &mut HeaderMap, server: &Server) {
+/// it has no credential: the reference becomes relative to the proxy. The
+/// licence parameter in it, `name`, is the proxy's and goes.
+fn keep_on_the_proxy(fields: &mut HeaderMap, server: &Server, name: &str) {
+    let Some(location) = fields.get(LOCATION) else {
+        return;
+    };
+    if let Some(without) = without_licence(location, name) {
+        fields.insert(LOCATION, without);
+    }
     let Some(location) = fields
         .get(LOCATION)
         .and_then(|location| location.to_str().ok())
@@ -95,6 +106,22 @@ fn keep_on_the_proxy(fields: &mut HeaderMap, server: &Server) {
     if let Ok(relative) = relative {
         fields.insert(LOCATION, relative);
     }
+}
+
+/// The reference without the licence parameter in its query; `None` when there
+/// is none in it.
+fn without_licence(reference: &HeaderValue, name: &str) -> Option<HeaderValue> {
+    let text = reference.as_bytes();
+    let end = text.iter().position(|byte| *byte == b'#');
+    let (text, fragment) = text.split_at(end.unwrap_or(text.len()));
+    let start = text.iter().position(|byte| *byte == b'?')?;
+    let (path, query) = (&text[..start], &text[start + 1..]);
+    if !licence::is_in(query, name) {
+        return None;
+    }
+    let query = licence::without(query, name);
+    let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
+    HeaderValue::from_bytes(&[path, mark, &query, fragment].concat()).ok()
 }
 
 /// Answers on the proxy's own account: problem+json (RFC 9457), `Proxy-Status`
@@ -152,18 +179,83 @@ impl Forwarded {
             .set_phase(Instant::now() + idle_timeout);
     }
 
+    /// The next piece of what the server sent.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
+        let beginning = &mut self.call.beginning;
+        if !beginning.bytes.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut beginning.bytes))));
+        }
+        if let Some(error) = beginning.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        loop {
+            // Trailers do not get this far; a frame is data.
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(piece) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// The next piece for the caller.
+    fn poll_scrubbed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
+        loop {
+            let polled = ready!(self.poll_piece(cx));
+            let is_last = self.body.is_end_stream();
+            let Some(scrubber) = &mut self.call.scrubber else {
+                return Poll::Ready(polled);
+            };
+            let piece = match polled {
+                Some(Ok(piece)) => scrubber.pass(piece, is_last),
+                None => scrubber.rest(),
+                // What may be the beginning of a secret goes nowhere.
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            };
+            if !piece.is_empty() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            if is_last {
+                return Poll::Ready(None);
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.not_passed_on() == 0 && self.body.is_end_stream()
+    }
+
+    /// Bytes that have been read and are still to be passed on.
+    fn not_passed_on(&self) -> u64 {
+        let held = self.call.scrubber.as_ref().map_or(0, Scrubber::held);
+        (self.call.beginning.bytes.len() + held) as u64
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let begun = self.not_passed_on();
+        let rest = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(begun + rest.lower());
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(begun + upper);
+        }
+        hint
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                if let Some(chunk) = frame.data_ref() {
-                    self.call.exchange.passed_on(chunk.len());
-                }
-                self.complete = self.body.is_end_stream();
+        match ready!(self.poll_scrubbed(cx)) {
+            Some(Ok(piece)) => {
+                self.call.exchange.passed_on(piece.len());
+                self.complete = self.is_end_stream();
                 self.moved_on();
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(Frame::data(piece))))
             }
             None => {
                 self.complete = true;
@@ -215,14 +307,14 @@ impl Body for Answer {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Forwarded(body) => body.body.is_end_stream(),
+            Self::Forwarded(body) => body.is_end_stream(),
             Self::Own { body, .. } => body.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Forwarded(body) => body.body.size_hint(),
+            Self::Forwarded(body) => body.size_hint(),
             Self::Own { body, .. } => {
                 SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
             }
@@ -252,10 +344,17 @@ mod tests {
             ("https://dqe.example:8443/", "https://dqe.example:8443/"),
             ("http://dqe.example/", "http://dqe.example/"),
             ("/TEL/", "/TEL/"),
+            ("https://dqe.example/TEL/?Licence=TK", "/TEL/"),
+            ("/TEL/?Tel=1&l%69cence=TK#end", "/TEL/?Tel=1#end"),
+            (
+                "https://other.example/?Licence=TK&x=1",
+                "https://other.example/?x=1",
+            ),
+            ("/TEL/#?Licence=TK", "/TEL/#?Licence=TK"),
         ] {
             let mut fields = HeaderMap::new();
             fields.insert(LOCATION, HeaderValue::from_static(location));
-            keep_on_the_proxy(&mut fields, &server);
+            keep_on_the_proxy(&mut fields, &server, "Licence");
             assert_eq!(fields[LOCATION], expected, "{location}");
         }
     }

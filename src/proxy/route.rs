@@ -1,4 +1,4 @@
-//! Which path goes where: pattern → scope, replay class, token cells.
+//! Which path goes where: pattern → scope, carriage, replay class, token cells.
 //!
 //! The path is matched as it arrived, never decoded or cleaned, so that this
 //! table and the server cannot see two different paths.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
-use crate::dqe::{Scope, TokenPath, catalogue};
+use crate::dqe::{Carriage, Scope, TokenPath, catalogue};
 use crate::token::Cell;
 
 /// One line of the route table, before it is bound to a token cell.
@@ -18,6 +18,11 @@ pub struct Rule {
     pub pattern: Pattern,
     /// The scope whose token is put on.
     pub scope: Scope,
+    /// How the token travels.
+    pub carriage: Carriage,
+    /// The parameter that carries it, in the spelling of DQE's documents. A
+    /// caller's own is taken out whatever the carriage.
+    pub parameter: &'static str,
     /// True when repeating the call repeats an effect (an SMS): never replayed.
     pub side_effects: bool,
 }
@@ -42,6 +47,10 @@ pub struct Route {
     pub name: String,
     /// The scope the path belongs to.
     pub scope: Scope,
+    /// How the token travels.
+    pub carriage: Carriage,
+    /// The parameter that carries the token.
+    pub parameter: &'static str,
     /// True when the call is never replayed.
     pub side_effects: bool,
     own: Option<Arc<Cell>>,
@@ -123,6 +132,8 @@ impl RouteTable {
             table.routes.push(Route {
                 name: rule.name(),
                 scope: rule.scope,
+                carriage: rule.carriage,
+                parameter: rule.parameter,
                 side_effects: rule.side_effects,
                 own: cell(rule.scope),
                 general,
@@ -264,6 +275,8 @@ mod tests {
         let known = catalogue::CATALOGUE.iter().map(|entry| Rule {
             pattern: Pattern::Exact(format!("/{}/", entry.path)),
             scope: entry.scope,
+            carriage: entry.carriage(),
+            parameter: catalogue::LICENCE,
             side_effects: entry.side_effects,
         });
         let extra = extra.iter().map(|(path, scope)| Rule {
@@ -272,6 +285,8 @@ mod tests {
                 None => Pattern::Exact((*path).to_owned()),
             },
             scope: *scope,
+            carriage: Carriage::Header,
+            parameter: catalogue::LICENCE,
             side_effects: false,
         });
         let rules: Vec<Rule> = known.chain(extra).collect();
@@ -348,6 +363,8 @@ mod tests {
         let rule = |pattern, scope| Rule {
             pattern,
             scope,
+            carriage: Carriage::Header,
+            parameter: catalogue::LICENCE,
             side_effects: false,
         };
         let exact = |path: &str| Pattern::Exact(path.to_owned());

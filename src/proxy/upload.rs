@@ -1,7 +1,9 @@
 //! The caller's body on its way to the server: streamed, while a copy of its
-//! beginning is kept for a replay.
+//! beginning is kept for a replay; or read whole beforehand, when it is a form.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -14,13 +16,14 @@ use hyper::body::Incoming;
 use crate::caller::Caller;
 
 /// Most bytes of a body kept for a replay. A longer body is streamed all the
-/// same, but cannot be sent again.
+/// same, but cannot be sent again; a longer form is refused, because what has
+/// to be rewritten is read whole. DQE's own forms are a hundredth of this.
 pub(super) const MOST_KEPT: usize = 64 * 1024;
 
 /// One request's body, shared by the attempts that send it.
 #[derive(Debug)]
 pub(super) struct Upload {
-    source: RefCell<Source>,
+    source: RefCell<Received>,
     /// Which attempt may read; an older one gets an error.
     attempt: Cell<u32>,
     received: Rc<Cell<u64>>,
@@ -35,7 +38,7 @@ pub(super) struct Upload {
 }
 
 #[derive(Debug)]
-struct Source {
+struct Received {
     incoming: Incoming,
     ended: bool,
     /// What has been read so far, copied, so that a trickle of tiny chunks pins no
@@ -57,7 +60,7 @@ impl Upload {
             return None;
         }
         let size = incoming.size_hint();
-        let source = Source {
+        let source = Received {
             incoming,
             ended: false,
             kept: Some(Vec::new()),
@@ -95,17 +98,76 @@ impl Upload {
             return None;
         }
         self.attempt.set(self.attempt.get() + 1);
-        Some(OutgoingBody {
+        Some(OutgoingBody(Source::Upload(Reading {
             upload: Rc::clone(self),
             attempt: self.attempt.get(),
             position: 0,
-        })
+        })))
+    }
+
+    /// Whether the announced length is more than [`MOST_KEPT`].
+    #[must_use]
+    pub(super) fn announces_too_much(&self) -> bool {
+        self.size.lower() > MOST_KEPT as u64
+    }
+
+    /// Reads the body to its end; `None` as soon as it is more than [`MOST_KEPT`].
+    ///
+    /// # Errors
+    /// See [`UploadError`].
+    pub(super) async fn read_whole(self: &Rc<Self>) -> Result<Option<Bytes>, UploadError> {
+        if self.announces_too_much() {
+            return Ok(None);
+        }
+        let Some(mut body) = self.begin() else {
+            return Ok(None);
+        };
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            frame?;
+            if !self.is_at_hand() {
+                return Ok(None);
+            }
+        }
+        let kept = self.source.borrow_mut().kept.take();
+        Ok(kept.map(Bytes::from))
     }
 }
 
 /// The body of one attempt.
-#[derive(Debug)]
-pub struct OutgoingBody {
+pub struct OutgoingBody(Source);
+
+enum Source {
+    Upload(Reading),
+    /// In one piece, until it has been handed out.
+    Whole {
+        text: Bytes,
+        /// It is not what the caller framed.
+        is_changed: bool,
+    },
+}
+
+impl OutgoingBody {
+    /// A body that is all there.
+    #[must_use]
+    pub(super) fn whole(text: Bytes, is_changed: bool) -> Self {
+        Self(Source::Whole { text, is_changed })
+    }
+
+    /// The length, where it is the proxy's to announce.
+    #[must_use]
+    pub(super) fn length(&self) -> Option<u64> {
+        match &self.0 {
+            Source::Whole {
+                text,
+                is_changed: true,
+            } => Some(text.len() as u64),
+            Source::Upload(_) | Source::Whole { .. } => None,
+        }
+    }
+}
+
+/// One attempt's view of an upload.
+struct Reading {
     /// The body shared with other attempts.
     upload: Rc<Upload>,
     /// Which attempt this is.
@@ -133,11 +195,38 @@ impl Body for OutgoingBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match &mut self.get_mut().0 {
+            Source::Upload(reading) => reading.poll_frame(cx),
+            Source::Whole { text, .. } if text.is_empty() => Poll::Ready(None),
+            Source::Whole { text, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Source::Upload(reading) => reading.is_end_stream(),
+            Source::Whole { text, .. } => text.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Source::Upload(reading) => reading.upload.size,
+            Source::Whole { text, .. } => SizeHint::with_exact(text.len() as u64),
+        }
+    }
+}
+
+impl Reading {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let Self {
             upload,
             attempt,
             position,
-        } = self.get_mut();
+        } = self;
         if upload.attempt.get() != *attempt {
             return Poll::Ready(Some(Err(UploadError::Superseded)));
         }
@@ -191,14 +280,16 @@ impl Body for OutgoingBody {
         let given = |kept: &Vec<u8>| self.position >= kept.len();
         source.ended && source.kept.as_ref().is_none_or(given)
     }
+}
 
-    fn size_hint(&self) -> SizeHint {
-        self.upload.size
+impl fmt::Debug for OutgoingBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OutgoingBody")
     }
 }
 
 impl Upload {
-    fn ended(&self, source: &mut Source) {
+    fn ended(&self, source: &mut Received) {
         source.ended = true;
         self.caller
             .deadline
@@ -206,7 +297,7 @@ impl Upload {
     }
 }
 
-impl Source {
+impl Received {
     fn keep(&mut self, chunk: &Bytes) {
         if let Some(kept) = &mut self.kept {
             if kept.len() + chunk.len() > MOST_KEPT {

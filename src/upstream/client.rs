@@ -166,8 +166,8 @@ impl Client {
 }
 
 /// A request as it goes to the server: origin-form, `Host` and the framing of
-/// its body are the client's to write.
-#[derive(Debug)]
+/// its body are the client's to write. Not shown anywhere: its target may hold
+/// a credential and personal data.
 pub struct Outgoing<'a, F, B> {
     /// The method.
     pub method: &'a Method,

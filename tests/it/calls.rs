@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Connection, Running, Setup, call, eventually};
+use crate::support::{Connection, Running, Setup, call, eventually, target_received};
 
 /// Path and query of a caller, the scope its token must have, and a word of a right answer.
 const FAMILIES: &[(&str, &str, &str)] = &[
@@ -50,14 +50,19 @@ const FAMILIES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn every_family_gets_one_bearer_of_its_own_scope_and_its_query_untouched() {
+fn every_family_gets_the_token_of_its_own_scope_and_its_query_untouched() {
     let running = Running::start();
     for (target, scope, word) in FAMILIES {
         let answer = running.get(target);
         assert_eq!(answer.status, 200, "{target}: {}", answer.text());
         assert!(answer.text().contains(word), "{target}: {}", answer.text());
         let entry = running.last_received();
-        assert_eq!(String::from_utf8_lossy(&entry.target), *target);
+        let expected = if target.starts_with("/v1/") {
+            (*target).to_owned()
+        } else {
+            format!("{target}&Licence={{token}}")
+        };
+        assert_eq!(target_received(&entry), expected);
         let bearers = entry.header_values("authorization");
         assert!(
             matches!(bearers[..], [one] if one.starts_with(b"Bearer TK")),
@@ -80,28 +85,42 @@ fn the_callers_licence_never_reaches_dqe_and_every_other_byte_does() {
     for (sent, expected) in [
         (
             "/TEL/?Tel=0612345678&Licence=OURS&Pays=FRA",
-            "/TEL/?Tel=0612345678&Pays=FRA",
+            "/TEL/?Tel=0612345678&Licence={token}&Pays=FRA",
         ),
-        ("/TEL/?licence=&Tel=0612345678", "/TEL/?Tel=0612345678"),
+        (
+            "/TEL/?licence=&Tel=0612345678",
+            "/TEL/?Licence={token}&Tel=0612345678",
+        ),
         (
             "/TEL/?Tel=0612345678&LICENCE=a&Licence=b",
-            "/TEL/?Tel=0612345678",
+            "/TEL/?Tel=0612345678&Licence={token}",
         ),
         (
             "/TEL/?Tel=0612345678&L%69cence=OURS",
-            "/TEL/?Tel=0612345678",
+            "/TEL/?Tel=0612345678&Licence={token}",
         ),
-        ("/TEL/?Licence=OURS", "/TEL/"),
+        ("/TEL/?Licence=OURS", "/TEL/?Licence={token}"),
+        ("/TEL/", "/TEL/?Licence={token}"),
+        ("/TEL/?", "/TEL/?Licence={token}"),
         (
             "/DQEEMAILLOOKUP/?Email=a%2540b.fr&x=+1|2%7C%E9&&y=",
-            "/DQEEMAILLOOKUP/?Email=a%2540b.fr&x=+1|2%7C%E9&&y=",
+            "/DQEEMAILLOOKUP/?Email=a%2540b.fr&x=+1|2%7C%E9&&y=&Licence={token}",
         ),
-        ("/tel?Tel=0612345678", "/tel?Tel=0612345678"),
-        ("/v1/TEL/?Tel=0612345678", "/v1/TEL/?Tel=0612345678"),
+        ("/tel?Tel=0612345678", "/tel?Tel=0612345678&Licence={token}"),
+        (
+            "/v1/TEL/?Tel=0612345678",
+            "/v1/TEL/?Tel=0612345678&Licence={token}",
+        ),
+        (
+            "/v1/email/lookup?email=a%2540b.fr&Licence=OURS",
+            "/v1/email/lookup?email=a%2540b.fr",
+        ),
+        ("/v1/email/lookup?licence=OURS", "/v1/email/lookup"),
+        ("/v1/email/lookup?", "/v1/email/lookup?"),
     ] {
         let _ = running.get(sent);
         assert_eq!(
-            String::from_utf8_lossy(&running.last_received().target),
+            target_received(&running.last_received()),
             expected,
             "{sent}"
         );
@@ -217,8 +236,8 @@ fn an_absolute_target_chooses_no_other_host() {
     assert_eq!(call(running.address, request).status, 200);
     let entry = running.last_received();
     assert_eq!(
-        String::from_utf8_lossy(&entry.target),
-        "/TEL/?Tel=0612345678"
+        target_received(&entry),
+        "/TEL/?Tel=0612345678&Licence={token}"
     );
     let host = running.dqe.sandbox.address().to_string();
     assert_eq!(entry.header_values("host"), [host.as_bytes()]);

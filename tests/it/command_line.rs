@@ -32,8 +32,15 @@ fn the_demonstration_is_right_when_dqe_is_and_says_so_when_it_is_not() {
         assert!(shown.contains(&format!("DQE got → GET {word}")), "{word}");
     }
     assert!(shown.contains("authorization: Bearer TK"), "{shown}");
-    let mut received = shown.lines().filter(|line| line.contains("DQE got → "));
-    assert!(!received.any(|line| line.contains("Licence")), "{shown}");
+    let received = || shown.lines().filter(|line| line.contains("DQE got → "));
+    let licences: Vec<&str> = received()
+        .filter_map(|line| Some(line.split_once("Licence=")?.1))
+        .collect();
+    assert_eq!(licences.len(), 7, "{shown}");
+    for licence in licences {
+        assert!(licence.starts_with("TK"), "the caller's own: {licence}");
+        assert_eq!(licence.chars().count(), 9, "a whole token: {licence}");
+    }
     assert!(!shown.contains("sandbox-secret"));
 
     for fault in [

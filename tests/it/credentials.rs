@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dqe_proxy::sandbox::{Scope, Violation};
 
-use crate::support::{Answer, Connection, Running, Setup, call, eventually};
+use crate::support::{Answer, Connection, Running, Setup, body_received, call, eventually};
 
 const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA";
 
@@ -113,8 +113,10 @@ fn a_revoked_token_is_replaced_and_the_calls_replayed_unseen() {
     });
 }
 
-/// A form of `size` bytes and a few more, refused by DQE the first time.
-fn post_refused_once(running: &Running, size: usize) -> Answer {
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A body of `size` bytes and a few more, refused by DQE the first time.
+fn post_refused_once(running: &Running, content_type: &str, size: usize) -> Answer {
     running.wait_until_ready();
     running
         .dqe
@@ -122,7 +124,9 @@ fn post_refused_once(running: &Running, size: usize) -> Answer {
         .set_fault("business:unauthorized,times=1")
         .unwrap();
     let body = format!("Tel=0612345678&Pays=FRA&x={}", "y".repeat(size));
-    let head = "POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n";
+    let head = format!(
+        "POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nConnection: close\r\n"
+    );
     let length = body.len();
     call(
         running.address,
@@ -133,18 +137,25 @@ fn post_refused_once(running: &Running, size: usize) -> Answer {
 #[test]
 fn a_posted_body_is_sent_again_after_a_rejection() {
     let running = Running::start();
-    let answer = post_refused_once(&running, 60_000);
+    let answer = post_refused_once(&running, FORM, 60_000);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let received = running.received();
     assert_eq!(received.len(), 2);
     assert_eq!(received[0].body_length, received[1].body_length);
     assert_ne!(received[0].generation(), received[1].generation());
+    for entry in &received {
+        let end = format!("{}&Licence={{token}}", "y".repeat(100));
+        assert!(
+            body_received(entry).ends_with(&end),
+            "each with its own token"
+        );
+    }
 }
 
 #[test]
 fn a_body_too_large_to_keep_is_not_sent_again_but_a_newer_token_is_on_its_way() {
     let running = Running::start();
-    let answer = post_refused_once(&running, 70_000);
+    let answer = post_refused_once(&running, "application/octet-stream", 70_000);
     assert_eq!(
         (answer.status, answer.json()["code"].as_str()),
         (502, Some("credential_rejected"))

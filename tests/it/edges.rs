@@ -136,28 +136,47 @@ fn a_wait_for_a_token_ends_in_an_answer_whatever_the_time_outs_before_it() {
     assert_eq!(answer.map(|answer| answer.status), Some(502));
 }
 
+/// A server whose answer stands still after these bytes of its body.
+fn standing_still_after(begun: &'static str) -> Running {
+    let scripted = Scripted::start(move |_, stream| {
+        let begun = format!("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{begun}");
+        let _ = stream.get_mut().write_all(begun.as_bytes());
+        let _ = stream.read_to_end(&mut Vec::new());
+        false
+    });
+    let running = Setup::default()
+        .server(scripted.url())
+        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "300ms")
+        .start();
+    running.wait_until_ready();
+    running
+}
+
 /// Who ends a connection at its deadline leaves the expiry to the body, which
 /// else would blame the caller.
 #[test]
 fn an_answer_that_stands_still_is_counted_as_stalled() {
-    let running = Setup::default()
-        .server(
-            Scripted::start(|_, stream| {
-                let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun";
-                let _ = stream.get_mut().write_all(begun.as_bytes());
-                let _ = stream.read_to_end(&mut Vec::new());
-                false
-            })
-            .url(),
-        )
-        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "300ms")
-        .start();
-    running.wait_until_ready();
+    let running = standing_still_after("<begun");
     assert!(!running.get("/TEL/?Tel=1").complete);
     eventually("its line is written", || {
         !running.log_lines("/TEL/").is_empty()
     });
     assert_eq!(running.log_lines("/TEL/")[0]["code"], "answer_stalled");
+}
+
+/// As long as an answer may turn out to be a dead token's nothing of it is
+/// passed on, so that the caller can be told in words.
+#[test]
+fn an_answer_that_stands_still_before_it_says_anything_is_a_timeout() {
+    for begun in ["", "{", "{\"1\":{\"IdErr"] {
+        let running = standing_still_after(begun);
+        let answer = running.get("/TEL/?Tel=1");
+        let code = answer.json()["code"].as_str().map(str::to_owned);
+        assert_eq!(
+            (answer.status, code.as_deref()),
+            (504, Some("answer_timeout"))
+        );
+    }
 }
 
 /// Nothing more of the body is read between the refusal and the replay, so its
@@ -256,7 +275,7 @@ fn a_caller_that_closes_its_sending_side_after_a_body_gets_its_answer() {
     let requests = [
         format!("POST /TEL/ HTTP/1.0\r\n{content}\r\nContent-Length: 23\r\n\r\n{body}"),
         format!(
-            "POST /TEL/ HTTP/1.0\r\n{content}\r\nContent-Length: {}\r\n\r\n{large}",
+            "POST /TEL/?{body} HTTP/1.0\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n{large}",
             large.len()
         ),
         format!(

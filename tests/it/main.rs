@@ -3,8 +3,10 @@
 
 mod answers;
 mod calls;
+mod carriage;
 mod command_line;
 mod credentials;
+mod dead_tokens;
 mod doctor;
 mod edges;
 mod faults;
@@ -14,6 +16,7 @@ mod layering;
 mod observing;
 mod operating;
 mod sandbox;
+mod scrubbing;
 mod support;
 mod token_command;
 mod token_request;

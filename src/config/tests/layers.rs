@@ -156,9 +156,14 @@ fn every_key_can_be_set_from_the_environment() {
             "scopes: [Email, Phone]",
         ),
         (
+            "dqe.carriage",
+            "licence",
+            r#"Exact("/TEL/"), scope: Phone, carriage: Licence"#,
+        ),
+        (
             "dqe.enable",
             "GDPR_MSG",
-            r#"Exact("/GDPR_MSG/"), scope: General, side_effects: true"#,
+            r#"Exact("/GDPR_MSG/"), scope: General, carriage: Both, parameter: "Licence", side_effects: true"#,
         ),
         ("upstream.connect_timeout", "4s", "connect_timeout: 4s"),
         (

@@ -86,8 +86,8 @@ fn unknown_keys_lead_to_known_ones() {
             "below [upstream]",
         ),
         (
-            "[dqe]\ncarriage = 1",
-            "2:1: dqe.carriage: unknown key",
+            "[dqe]\nretries = 1",
+            "2:1: dqe.retries: unknown key",
             "the keys of [dqe] are servers, licence",
         ),
         (
@@ -96,9 +96,9 @@ fn unknown_keys_lead_to_known_ones() {
             "the keys of [token] are wait",
         ),
         (
-            "[[route]]\npath=\"/a\"\nscope=\"client_b2b\"\ncarriage = 1",
-            "4:1: route.carriage: unknown key",
-            "path, scope, side_effects",
+            "[[route]]\npath=\"/a\"\nscope=\"client_b2b\"\nretries = 1",
+            "4:1: route.retries: unknown key",
+            "path, scope, carriage, side_effects",
         ),
         ("licence = 1", "1:1: licence: unknown key", "below [dqe]"),
         (

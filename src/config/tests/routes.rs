@@ -1,7 +1,7 @@
 //! `[[route]]`, the catalogue and the scopes they lead to.
 
 use super::*;
-use crate::dqe::Scope;
+use crate::dqe::{Carriage, Scope};
 use crate::proxy::route::{Pattern, Rule};
 
 fn route(path: &str) -> String {
@@ -12,7 +12,17 @@ fn rule(pattern: Pattern, scope: Scope, side_effects: bool) -> Rule {
     Rule {
         pattern,
         scope,
+        carriage: Carriage::Header,
+        parameter: "Licence",
         side_effects,
+    }
+}
+
+/// As [`rule`], of a path with a documented licence parameter.
+fn both(pattern: Pattern, scope: Scope, side_effects: bool) -> Rule {
+    Rule {
+        carriage: Carriage::Both,
+        ..rule(pattern, scope, side_effects)
     }
 }
 
@@ -25,7 +35,7 @@ fn a_route_stands_after_the_catalogue() {
     let routes = &config.proxy.routes;
     assert_eq!(
         routes[0],
-        rule(Pattern::Exact("/SINGLEV2/".into()), Scope::Address, false)
+        both(Pattern::Exact("/SINGLEV2/".into()), Scope::Address, false)
     );
     assert_eq!(
         routes[routes.len() - 2..],
@@ -46,7 +56,7 @@ fn paths_that_act_are_routes_only_when_enabled() {
             .collect()
     };
     assert_eq!(acting(""), []);
-    let message = rule(Pattern::Exact("/GDPR_MSG/".into()), Scope::General, true);
+    let message = both(Pattern::Exact("/GDPR_MSG/".into()), Scope::General, true);
     assert_eq!(
         acting("[dqe]\nenable = [\"gdpr_msg\", \"/GDPR_MSG/\"]"),
         [message]
@@ -182,4 +192,49 @@ fn auto_keeps_a_token_for_every_scope_a_rule_needs() {
             .iter()
             .any(|rule| rule.scope == Scope::Address)
     );
+}
+
+#[test]
+fn the_token_travels_as_documented_unless_dqe_or_the_route_says_otherwise() {
+    use Carriage::{Both, Header, Licence};
+    let routes = "[[route]]\npath = \"/v1/TEL\"\nscope = \"client_phone\"\n\
+        [[route]]\npath = \"/new/path\"\nscope = \"client_b2b\"\n\
+        [[route]]\npath = \"/ADR/\"\nscope = \"client_address\"\ncarriage = \"header\"\n\
+        [[route]]\npath = \"/IDMOBILE/\"\nscope = \"client_general\"\n";
+    let paths = [
+        "/CP/",
+        "/email/lookup/",
+        "/v1/TEL",
+        "/new/path",
+        "/ADR/",
+        "/IDMOBILE/",
+    ];
+    for (setting, expected) in [
+        ("", [Both, Header, Both, Header, Header, Both]),
+        (
+            "carriage = \"auto\"\n",
+            [Both, Header, Both, Header, Header, Both],
+        ),
+        (
+            "carriage = \"header\"\n",
+            [Header, Header, Header, Header, Header, Header],
+        ),
+        (
+            "carriage = \"licence\"\n",
+            [Licence, Licence, Licence, Licence, Header, Licence],
+        ),
+        (
+            "carriage = \"both\"\n",
+            [Both, Both, Both, Both, Header, Both],
+        ),
+    ] {
+        let text = format!("[dqe]\n{setting}{routes}");
+        let rules = with_minimum(&text).unwrap().proxy.routes;
+        let last = |path: &str| rules.iter().rfind(|rule| rule.name() == path).unwrap();
+        let found = paths.map(|path| last(path).carriage);
+        assert_eq!(found, expected, "{setting}");
+        let named = |path| (last(path).parameter, last(path).side_effects);
+        assert_eq!(named("/IDMOBILE/"), ("token", true));
+        assert_eq!(named("/new/path"), ("Licence", false));
+    }
 }

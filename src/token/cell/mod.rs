@@ -192,6 +192,24 @@ impl Cell {
         is_due
     }
 
+    /// As [`Self::suspect`], and waits for what comes of it, or of the renewal
+    /// that is under way: returns a usable token of a newer generation within
+    /// `limit`, or `None`.
+    pub async fn renewed_on_suspicion(
+        &self,
+        generation: u64,
+        limit: Duration,
+    ) -> Option<Arc<AccessToken>> {
+        let mut progress = self.progress.subscribe();
+        if let Some(newer) = self.newer_than(generation) {
+            return Some(newer);
+        }
+        self.suspect(generation);
+        // The first attempt that ends decides: the caller has an answer at hand.
+        let _ = tokio::time::timeout(limit, progress.changed()).await;
+        self.newer_than(generation)
+    }
+
     /// Whether the scope is not granted to this licence, so that a route falls
     /// back to another scope. Worth asking only when there is no usable token.
     #[must_use]

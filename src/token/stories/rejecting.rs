@@ -184,3 +184,36 @@ async fn a_rejected_token_is_no_measure_of_renewals_in_time() {
             .any(|event| event.what == What::Suspected { generation: 2 })
     );
 }
+
+#[tokio::test]
+async fn suspicion_brings_a_newer_token_and_takes_none_out_of_use() {
+    let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
+    let (_engine, cell) = one_scope(&endpoint);
+    let first = cell.wait(SECOND).await.unwrap();
+    let renewed = cell.renewed_on_suspicion(first.generation(), SECOND).await;
+    assert_eq!(renewed.unwrap().generation(), 2);
+    // One that comes late gets it without a call.
+    let late = cell.renewed_on_suspicion(first.generation(), SECOND).await;
+    assert_eq!((late.unwrap().generation(), endpoint.calls().len()), (2, 2));
+    // The next is too soon: nobody is asked, and the token stays.
+    assert!(cell.renewed_on_suspicion(2, millis(50)).await.is_none());
+    assert_eq!(endpoint.calls().len(), 2);
+    assert!(has_token(&cell));
+}
+
+#[tokio::test]
+async fn suspicion_waits_for_one_attempt_only() {
+    let endpoint = Endpoint::start(|call| match call.number {
+        0 => Answer::numbered(call, 300.0),
+        _ => Answer::status(503, ""),
+    })
+    .await;
+    let (_engine, cell) = one_scope(&endpoint);
+    let first = cell.wait(SECOND).await.unwrap();
+    let start = tokio::time::Instant::now();
+    let renewed = cell
+        .renewed_on_suspicion(first.generation(), 5 * SECOND)
+        .await;
+    assert!(renewed.is_none() && start.elapsed() < SECOND);
+    assert!(has_token(&cell), "the token stays in use");
+}

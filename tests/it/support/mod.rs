@@ -48,6 +48,13 @@ impl Setup {
         self
     }
 
+    /// A switch of the fake DQE, `name=value`.
+    #[must_use]
+    pub(crate) fn switch(mut self, switch: &str) -> Self {
+        self.sandbox.switches.set_from(switch).unwrap();
+        self
+    }
+
     /// The fake DQE speaks HTTPS; the proxy is told to trust it.
     #[must_use]
     pub(crate) fn https(mut self) -> Self {
@@ -337,6 +344,29 @@ impl Drop for Running {
         self.handle.drain();
         let _ = self.ended.recv_timeout(PATIENCE);
     }
+}
+
+/// The target DQE received, with `{token}` for the token of the one
+/// `Authorization` field, which has to be a bearer.
+#[track_caller]
+pub(crate) fn target_received(entry: &Entry) -> String {
+    with_token_named(entry, &entry.target)
+}
+
+/// The beginning of the body DQE received, likewise.
+#[track_caller]
+pub(crate) fn body_received(entry: &Entry) -> String {
+    with_token_named(entry, &entry.body)
+}
+
+#[track_caller]
+fn with_token_named(entry: &Entry, text: &[u8]) -> String {
+    let [bearer] = entry.header_values("authorization")[..] else {
+        panic!("not exactly one Authorization");
+    };
+    let token = bearer.strip_prefix(b"Bearer ").expect("no bearer");
+    let token = std::str::from_utf8(token).unwrap();
+    String::from_utf8_lossy(text).replace(token, "{token}")
 }
 
 /// Waits until `condition` holds, looking often.

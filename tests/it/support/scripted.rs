@@ -103,8 +103,9 @@ fn grant(number: usize, head: &str, stream: &mut BufReader<TcpStream>) -> bool {
     if stream.read_exact(&mut body).is_err() {
         return false;
     }
-    let reply =
-        format!(r#"{{"access_token":"TK{number}","token_type":"Bearer","expires_in":300}}"#);
+    let reply = format!(
+        r#"{{"access_token":"TKscripted-by-a-test-{number}","token_type":"Bearer","expires_in":300}}"#
+    );
     let reply = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{reply}",
         reply.len()

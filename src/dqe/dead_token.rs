@@ -1,0 +1,483 @@
+//! Answers with status 200 that say, or may say, that the token is dead. Most
+//! paths of DQE tell a bad or expired licence in an ordinary-looking body, each
+//! family in its own way (articles 16735607984145, 16736062537361,
+//! 16585105598865, 34661557015953, 34812059473553, 48343922187281).
+//!
+//! Pure: the beginning of a body in, a reading out; nothing is allocated. What
+//! callers sent stands in answers too, so a signature counts only where DQE
+//! writes it, never where an answer repeats what it was asked.
+
+use super::Scope;
+
+/// Most bytes of a body that are looked at.
+pub const LOOKED_AT: usize = 512;
+
+/// What a body says about the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// More of the body is needed to tell.
+    Unclear,
+    /// Nothing against it.
+    Honest,
+    /// An empty result or none: the token may be dead, or nothing was found.
+    Suspicious,
+    /// The token was refused.
+    Certain,
+}
+
+const KO: &[u8] = b"** LICENCE KO **";
+const DOWN: &[u8] = b"Licence Down";
+const UNAUTHORIZED: &[u8] = b"unauthorized_client";
+
+/// Reads the beginning of a body, `is_whole` when there is no more of it. A
+/// JSON document may stand in a call of a JSONP function, as DQE wraps it:
+/// encoded once more as a string. `family` is the scope of the path.
+#[must_use]
+pub fn read(family: Scope, head: &[u8], is_whole: bool) -> Reading {
+    let looked_at = &head[..head.len().min(LOOKED_AT)];
+    let is_whole = is_whole && looked_at.len() == head.len();
+    match document(family, Cursor::new(looked_at, is_whole)) {
+        Ok(reading) => reading,
+        // Nothing that follows is looked at.
+        Err(RanOut) if is_whole || looked_at.len() == LOOKED_AT => Reading::Honest,
+        Err(RanOut) => Reading::Unclear,
+    }
+}
+
+/// The bytes at hand end before the document does.
+struct RanOut;
+
+fn document(family: Scope, mut text: Cursor<'_>) -> Result<Reading, RanOut> {
+    text.unwrap_call()?;
+    match text.skip_space()? {
+        None => Ok(Reading::Suspicious),
+        Some(b'{') => object(family, text),
+        Some(b'"') => {
+            text.next()?;
+            Ok(certain_if(text.string()?.is_refusal()))
+        }
+        Some(_) => {
+            let word = text.line()?;
+            Ok(certain_if(word.is_refusal()))
+        }
+    }
+}
+
+fn certain_if(is_refusal: bool) -> Reading {
+    if is_refusal {
+        Reading::Certain
+    } else {
+        Reading::Honest
+    }
+}
+
+/// Goes through the members of a document until one of them decides.
+fn object(family: Scope, mut text: Cursor<'_>) -> Result<Reading, RanOut> {
+    let mut walk = Walk {
+        family,
+        leaves: 0,
+        is_at_zero: false,
+    };
+    let mut has_content = false;
+    // The opening brace.
+    text.next()?;
+    loop {
+        match text.skip_space()? {
+            None if has_content => return Ok(Reading::Honest),
+            None => return Ok(Reading::Suspicious),
+            Some(b'"') => {
+                has_content = true;
+                text.next()?;
+                let key = text.string()?;
+                if text.skip_space()? != Some(b':') {
+                    continue;
+                }
+                text.next()?;
+                let value = match text.skip_space()? {
+                    Some(b'{' | b'[') => continue,
+                    Some(b'"') => {
+                        text.next()?;
+                        text.string()?
+                    }
+                    Some(_) => text.scalar()?,
+                    None => return Ok(Reading::Honest),
+                };
+                if let Some(reading) = walk.leaf(&key, &value) {
+                    return Ok(reading);
+                }
+            }
+            Some(byte) => {
+                has_content |= byte != b'}';
+                text.next()?;
+            }
+        }
+    }
+}
+
+/// What the members seen so far amount to.
+struct Walk {
+    family: Scope,
+    leaves: usize,
+    /// The first member was a latitude of nothing.
+    is_at_zero: bool,
+}
+
+impl Walk {
+    fn leaf(&mut self, key: &Piece, value: &Piece) -> Option<Reading> {
+        self.leaves += 1;
+        let speaks_of_errors = matches!(self.family, Scope::Phone | Scope::Email);
+        match key.as_bytes() {
+            b"IdError" => Some(certain_if(value.is_refusal())),
+            b"error" => Some(certain_if(value.is(UNAUTHORIZED))),
+            // A RESTful error, whose `error` is to come. `details` repeats what was sent.
+            b"status" | b"message" | b"details" => None,
+            b"Latitude" if self.leaves == 1 && value.is_zero() => {
+                self.is_at_zero = true;
+                None
+            }
+            b"Longitude" if self.is_at_zero && self.leaves == 2 && value.is_zero() => {
+                Some(Reading::Suspicious)
+            }
+            // What the caller asked about.
+            b"TelOrigine" | b"Tel" | b"InputNumber" | b"NumberFormatted" => {
+                (!speaks_of_errors).then_some(Reading::Honest)
+            }
+            _ if self.family == Scope::Phone && value.is(DOWN) => Some(Reading::Certain),
+            _ => (!speaks_of_errors).then_some(Reading::Honest),
+        }
+    }
+}
+
+/// A name or value, up to the length of the longest that means something.
+struct Piece {
+    bytes: [u8; 24],
+    length: usize,
+}
+
+impl Piece {
+    fn new() -> Self {
+        Self {
+            bytes: [0; 24],
+            length: 0,
+        }
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut(self.length) {
+            *slot = byte;
+        }
+        self.length += 1;
+    }
+
+    /// Empty when it is longer than anything that means something.
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    fn is(&self, text: &[u8]) -> bool {
+        self.as_bytes().trim_ascii() == text
+    }
+
+    fn is_refusal(&self) -> bool {
+        self.is(KO) || self.is(DOWN) || self.is(UNAUTHORIZED)
+    }
+
+    fn is_zero(&self) -> bool {
+        let digits = self.as_bytes();
+        digits.contains(&b'0') && digits.iter().all(|byte| matches!(byte, b'0' | b'.'))
+    }
+
+    /// Whether it is the beginning of a refusal, or all of one.
+    fn may_be_refusal(&self) -> bool {
+        self.length > 0
+            && [KO, DOWN, UNAUTHORIZED]
+                .iter()
+                .any(|refusal| refusal.starts_with(self.as_bytes().trim_ascii_end()))
+            && self.length <= self.bytes.len()
+    }
+}
+
+/// The document's bytes, with the wrapping of JSONP taken off.
+struct Cursor<'a> {
+    rest: &'a [u8],
+    is_whole: bool,
+    /// The document stands in a string, which escapes its quotes.
+    is_quoted: bool,
+    is_called: bool,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(rest: &'a [u8], is_whole: bool) -> Self {
+        Self {
+            rest,
+            is_whole,
+            is_quoted: false,
+            is_called: false,
+        }
+    }
+
+    /// Takes off `name(` and the quote after it, where they are.
+    fn unwrap_call(&mut self) -> Result<(), RanOut> {
+        let is_name = |byte: &&u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'.' | b'[' | b']')
+        };
+        self.rest = self.rest.trim_ascii_start();
+        let rest = self.rest.strip_prefix(b"/**/").unwrap_or(self.rest);
+        let name = rest.iter().take_while(is_name).count();
+        match rest.get(name) {
+            Some(b'(') if name > 0 => {}
+            Some(_) => return Ok(()),
+            // Still a name, or a refusal in plain text.
+            None if self.is_whole => return Ok(()),
+            None => return Err(RanOut),
+        }
+        self.rest = rest[name + 1..].trim_ascii_start();
+        self.is_called = true;
+        match self.rest.first() {
+            Some(b'"') => {
+                self.is_quoted = true;
+                self.rest = &self.rest[1..];
+                Ok(())
+            }
+            Some(_) => Ok(()),
+            None => Err(RanOut),
+        }
+    }
+
+    /// The next byte of the document without taking it, and how many bytes of
+    /// the text it is; `None` at the document's end.
+    fn peek(&self) -> Result<Option<(u8, usize)>, RanOut> {
+        match self.rest {
+            [] if self.is_whole => Ok(None),
+            [] => Err(RanOut),
+            [b'"', ..] if self.is_quoted => Ok(None),
+            [b'\\', escaped, ..] if self.is_quoted => Ok(Some((*escaped, 2))),
+            [b'\\'] if self.is_quoted && !self.is_whole => Err(RanOut),
+            [b')', ..] if self.is_called && !self.is_quoted => Ok(None),
+            [byte, ..] => Ok(Some((*byte, 1))),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<u8>, RanOut> {
+        let Some((byte, length)) = self.peek()? else {
+            return Ok(None);
+        };
+        self.rest = &self.rest[length..];
+        Ok(Some(byte))
+    }
+
+    fn skip_space(&mut self) -> Result<Option<u8>, RanOut> {
+        while let Some((byte, length)) = self.peek()? {
+            if !byte.is_ascii_whitespace() {
+                return Ok(Some(byte));
+            }
+            self.rest = &self.rest[length..];
+        }
+        Ok(None)
+    }
+
+    /// A string up to its closing quote, which is taken. Escapes are not
+    /// resolved: nothing that means something has one.
+    fn string(&mut self) -> Result<Piece, RanOut> {
+        let mut piece = Piece::new();
+        while let Some(byte) = self.next()? {
+            match byte {
+                b'"' => break,
+                b'\\' => {
+                    piece.push(byte);
+                    self.next()?;
+                }
+                other => piece.push(other),
+            }
+        }
+        Ok(piece)
+    }
+
+    /// A number or word, up to what ends it.
+    fn scalar(&mut self) -> Result<Piece, RanOut> {
+        let mut piece = Piece::new();
+        while let Some((byte, length)) = self.peek()? {
+            if matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace() {
+                break;
+            }
+            piece.push(byte);
+            self.rest = &self.rest[length..];
+        }
+        Ok(piece)
+    }
+
+    /// Plain text to its end, or as far as it may be a refusal.
+    fn line(&mut self) -> Result<Piece, RanOut> {
+        let mut piece = Piece::new();
+        while let Some(byte) = self.next()? {
+            piece.push(byte);
+            if !piece.may_be_refusal() {
+                break;
+            }
+        }
+        Ok(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAMILIES: [Scope; 7] = Scope::ALL;
+
+    #[test]
+    fn each_familys_refusal_is_known() {
+        use Reading::{Certain, Suspicious};
+        for (family, body, expected) in [
+            (
+                Scope::Email,
+                r#"{"1":{"IdError":"** LICENCE KO **","eMail":""}}"#,
+                Certain,
+            ),
+            (
+                Scope::Email,
+                r#"{"1":{"Redressement":0,"eMailOrigine":"a@b.fr","IdError":"** LICENCE KO **"}}"#,
+                Certain,
+            ),
+            (Scope::Email, "unauthorized_client", Certain),
+            (Scope::Email, " unauthorized_client\r\n", Certain),
+            (Scope::Email, "\"unauthorized_client\"", Certain),
+            (Scope::Email, "", Suspicious),
+            (
+                Scope::Phone,
+                r#"{"1":{"TelOrigine":"","Tel":"","Geolocation":"","Ported":"","Operator":"","OldOperator":"","IdError":"Licence Down","Type":""}}"#,
+                Certain,
+            ),
+            (
+                Scope::Phone,
+                r#"{"1":{"TelOrigine":"","Tel":"","LabelStatus":"Licence Down"}}"#,
+                Certain,
+            ),
+            (Scope::Phone, "Licence Down", Certain),
+            (Scope::Address, "{}", Suspicious),
+            (Scope::Address, " { }\n", Suspicious),
+            (Scope::Address, "", Suspicious),
+            (Scope::Address, "\r\n", Suspicious),
+            (
+                Scope::Address,
+                r#"{"1":{"Latitude":"0.00","Longitude":"0.00"}}"#,
+                Suspicious,
+            ),
+            (
+                Scope::Address,
+                r#"{"1":{"Latitude":0.00,"Longitude":0.00,"CodeQualiteGeo":""}}"#,
+                Suspicious,
+            ),
+            (Scope::Civility, "{}", Suspicious),
+            (
+                Scope::B2b,
+                r#"{"status":401,"message":"licence not allowed for this function","details":"TKx","error":"unauthorized_client"}"#,
+                Certain,
+            ),
+        ] {
+            assert_eq!(read(family, body.as_bytes(), true), expected, "{body}");
+            let escaped = body.replace('\\', "\\\\").replace('"', "\\\"");
+            for wrapped in [
+                format!("jQuery1_2(\"{escaped}\")"),
+                format!("/**/ns.cb[0] ( \"{escaped}\" );").replace(" (", "("),
+                format!("cb({body})"),
+            ] {
+                assert_eq!(
+                    read(family, wrapped.as_bytes(), true),
+                    expected,
+                    "{wrapped}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_honest_answer_is_none_whatever_the_caller_asked_about() {
+        for body in [
+            r#"{"1":{"Instance":"0","IDLocalite":"75120"}}"#,
+            r#"{"1":{"TelOrigine":"Licence Down","Tel":"","IdError":0,"Type":""}}"#,
+            r#"{"1":{"TelOrigine":"06","IdError":1,"Type":"Licence Down"}}"#,
+            r#"{"1":{"eMailOrigine":"unauthorized_client","IdError":"00"}}"#,
+            r#"{"1":{"eMailOrigine":"** LICENCE KO **","eMail":"unauthorized_client","IdError":"04"}}"#,
+            r#"{"1":{"eMailOrigine":"\"IdError\":\"** LICENCE KO **\"","IdError":"00"}}"#,
+            r#"{"status":400,"message":"unauthorized_client","details":"unauthorized_client","error":"bad request"}"#,
+            r#"{"Found":0,"Addresses":[]}"#,
+            r#"{"suggest":[]}"#,
+            "[]",
+            "[{}]",
+            r#"{"1":{}}"#,
+            r#"{"1":{"Batiment":"A"},"Latitude":"0.00","Longitude":"0.00"}"#,
+            r#"{"1":{"Latitude":"0.00","Longitude":"2.36"}}"#,
+            r#"{"1":{"Latitude":"48.00","Longitude":"0.00"}}"#,
+            "unauthorized_clients",
+            "unauthorized_client of somebody",
+            "<html>unauthorized_client</html>",
+            "Bad Request",
+            "cb(\"{\\\"1\\\":{\\\"IdError\\\":\\\"00\\\"}}\")",
+            "null",
+        ] {
+            for family in FAMILIES {
+                let reading = read(family, body.as_bytes(), true);
+                assert_eq!(reading, Reading::Honest, "{family:?} {body}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_in_pieces_is_unclear_until_it_can_be_told_and_never_read_wrongly() {
+        for (family, body) in [
+            (
+                Scope::Email,
+                r#"{"1":{"IdError":"** LICENCE KO **","eMail":""}}"#,
+            ),
+            (Scope::Email, "unauthorized_client"),
+            (
+                Scope::Phone,
+                r#"{"1":{"TelOrigine":"06","Tel":"06","IdError":1}}"#,
+            ),
+            (
+                Scope::Address,
+                r#"{"1":{"Latitude":"0.00","Longitude":"0.00"}}"#,
+            ),
+            (Scope::Address, "{}"),
+            (Scope::Civility, "cb(\"{}\")"),
+            (
+                Scope::Phone,
+                "cb(\"{\\\"1\\\":{\\\"IdError\\\":\\\"Licence Down\\\"}}\")",
+            ),
+            (Scope::Address, r#"{"1":{"Instance":"0"}}"#),
+        ] {
+            let whole = read(family, body.as_bytes(), true);
+            for length in 0..body.len() {
+                let part = read(family, &body.as_bytes()[..length], false);
+                assert!(
+                    part == Reading::Unclear || part == whole,
+                    "{} {part:?}",
+                    &body[..length]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_ordinary_answer_is_told_by_its_first_bytes_and_no_more_than_the_limit_is_read() {
+        assert_eq!(
+            read(Scope::Address, br#"{"1":{"Instance":"0","#, false),
+            Reading::Honest
+        );
+        assert_eq!(read(Scope::Civility, b"<", false), Reading::Honest);
+        let endless = format!("{{\"1\":{{\"x\":\"{}", "y".repeat(LOOKED_AT));
+        let late = format!("{endless}\",\"IdError\":\"** LICENCE KO **\"}}}}");
+        assert_eq!(
+            read(Scope::Email, &endless.as_bytes()[..500], false),
+            Reading::Unclear
+        );
+        assert_eq!(
+            read(Scope::Email, endless.as_bytes(), false),
+            Reading::Honest
+        );
+        assert_eq!(read(Scope::Email, late.as_bytes(), true), Reading::Honest);
+        let spaces = " ".repeat(LOOKED_AT + 1);
+        assert_eq!(read(Scope::Email, spaces.as_bytes(), true), Reading::Honest);
+    }
+}
