@@ -4,6 +4,7 @@
 mod answers;
 mod calls;
 mod command_line;
+mod conformance;
 mod credentials;
 mod edges;
 mod faults;
