@@ -9,6 +9,7 @@ mod credentials;
 mod edges;
 mod faults;
 mod framing;
+mod fuzz;
 mod isolation;
 mod layering;
 mod operating;
