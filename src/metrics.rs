@@ -155,6 +155,8 @@ pub struct WorkerMetrics {
     pub connections_closed: Count,
     /// Caller connections refused by the allow list.
     pub connections_refused: Count,
+    /// Caller connections refused because no place was left.
+    pub connections_shed: Count,
     /// Connections made to the server.
     pub upstream_connections_opened: Count,
     /// Connections to the server that have ended.
@@ -201,6 +203,7 @@ impl Metrics {
             connections_opened: Count::default(),
             connections_closed: Count::default(),
             connections_refused: Count::default(),
+            connections_shed: Count::default(),
             upstream_connections_opened: Count::default(),
             upstream_connections_closed: Count::default(),
             requests_started: Count::default(),

@@ -338,12 +338,14 @@ impl App {
             .listener
             .take()
             .ok_or_else(|| RunError::Start(io::ErrorKind::NotConnected.into()))?;
+        let places = server::Places::new(self.config.listener.max_connections);
         for index in 0..threads {
             let seed = Seed {
                 config: self.config.clone(),
                 listener: listener.try_clone().map_err(RunError::Start)?,
                 tls: Arc::clone(&self.tls),
                 engine: Arc::clone(&self.engine),
+                places: Arc::clone(&places),
                 metrics: Arc::clone(&self.metrics),
                 log: self.logs.access.as_deref().map(AccessLog::for_worker),
                 // Workers must not give the same id: each gets a prefix of its own.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::proxy::{self, Worker};
-use crate::server::Acceptor;
+use crate::server::{Acceptor, Places};
 use crate::telemetry::WorkerLog;
 use crate::token::Engine;
 use crate::upstream::{Client, SharedTls};
@@ -26,6 +26,7 @@ pub(super) struct Seed {
     pub(super) listener: std::net::TcpListener,
     pub(super) tls: SharedTls,
     pub(super) engine: Arc<Engine>,
+    pub(super) places: Arc<Places>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Option<WorkerLog>,
     pub(super) id_prefix: u64,
@@ -63,7 +64,7 @@ impl Seed {
             self.log,
             self.id_prefix,
         );
-        let acceptor = Acceptor::new(self.config.listener, self.metrics, self.index);
+        let acceptor = Acceptor::new(self.config.listener, self.places, self.metrics, self.index);
         let deadlines = Rc::clone(acceptor.deadlines());
         tokio::task::spawn_local(async move { deadlines.tick_forever().await });
         let tidied = Rc::clone(&worker);

@@ -81,6 +81,12 @@ pub(super) const LISTENER_HOSTS: Key = Key::new("listener", "hosts", Kind::List)
 pub(super) const LISTENER_ORIGINS: Key = Key::new("listener", "origins", Kind::List).default("[]");
 pub(super) const LISTENER_THREADS: Key =
     Key::new("listener", "threads", Kind::Count { most: 1024 }).default("0");
+pub(super) const LISTENER_MAX_CONNECTIONS: Key = Key::new(
+    "listener",
+    "max_connections",
+    Kind::Count { most: 1_000_000 },
+)
+.default("0");
 pub(super) const LISTENER_HEADER_TIMEOUT: Key =
     Key::new("listener", "header_timeout", TIMEOUT).default(r#""10s""#);
 pub(super) const LISTENER_IDLE_TIMEOUT: Key =
@@ -157,12 +163,13 @@ pub(super) const LOG_FORMAT: Key =
 pub(super) const LOG_ACCESS: Key = Key::new("log", "access", Kind::Switch).default("true");
 
 /// Keys that are set once: in the file, the environment or by a flag.
-pub(super) const KEYS: [&Key; 38] = [
+pub(super) const KEYS: [&Key; 39] = [
     &LISTENER_ADDRESS,
     &LISTENER_ALLOW,
     &LISTENER_HOSTS,
     &LISTENER_ORIGINS,
     &LISTENER_THREADS,
+    &LISTENER_MAX_CONNECTIONS,
     &LISTENER_HEADER_TIMEOUT,
     &LISTENER_IDLE_TIMEOUT,
     &ADMIN_ADDRESS,

@@ -80,6 +80,7 @@ impl Resolver<'_> {
             allow: allow?,
             threads: NonZeroUsize::new(threads)
                 .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(one)),
+            max_connections: self.entries.count(&keys::LISTENER_MAX_CONNECTIONS)?,
             header_timeout: self.duration(&keys::LISTENER_HEADER_TIMEOUT),
             idle_timeout: self.duration(&keys::LISTENER_IDLE_TIMEOUT),
             drain: server::DrainSettings {

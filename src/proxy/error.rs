@@ -30,6 +30,8 @@ pub enum Code {
     TargetNotAllowed,
     /// The request target is longer than the proxy accepts.
     TargetTooLong,
+    /// The head is larger than the proxy accepts.
+    FieldsTooLarge,
     /// No route has this path.
     RouteNotFound,
     /// The path is known but no token of its scope is kept.
@@ -86,6 +88,7 @@ impl Code {
         "answer_stalled",
         "target_not_allowed",
         "target_too_long",
+        "fields_too_large",
         "route_not_found",
         "scope_not_configured",
         "host_invalid",
@@ -136,6 +139,9 @@ pub enum ProxyError {
     /// The target is longer than the limit.
     #[error("the request target is too long")]
     TargetTooLong,
+    /// The head is larger than the limit (RFC 6585 §5).
+    #[error("the head of the request is too large")]
+    FieldsTooLarge,
     /// No route has this path.
     #[error("no route has this path")]
     RouteNotFound,
@@ -234,6 +240,12 @@ impl ProxyError {
                 Code::TargetTooLong,
                 "http_request_error",
                 "The request target is longer than 8000 bytes.",
+            ),
+            Self::FieldsTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                Code::FieldsTooLarge,
+                "http_request_error",
+                "The head of the request is larger than 65536 bytes.",
             ),
             Self::RouteNotFound => (
                 StatusCode::NOT_FOUND,
@@ -358,6 +370,7 @@ impl ProxyError {
             }
             | Self::TargetNotAllowed
             | Self::TargetTooLong
+            | Self::FieldsTooLarge
             | Self::RouteNotFound
             | Self::ScopeNotConfigured
             | Self::HostInvalid
@@ -388,6 +401,7 @@ impl ProxyError {
             }
             Self::TargetNotAllowed
             | Self::TargetTooLong
+            | Self::FieldsTooLarge
             | Self::RouteNotFound
             | Self::ScopeNotConfigured
             | Self::HostInvalid

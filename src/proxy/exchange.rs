@@ -73,6 +73,10 @@ impl Exchange {
         &self.request_id
     }
 
+    pub(super) fn is_connect(&self) -> bool {
+        self.method == Method::CONNECT
+    }
+
     pub(super) fn request_bytes(&self) -> &Rc<Cell<u64>> {
         &self.request_bytes
     }

@@ -1,9 +1,11 @@
 //! Refuses what must not be forwarded before any route is looked at: methods,
 //! foreign host names, and browsers that a page of another site has sent.
 
+use std::net::Ipv6Addr;
+
 use http::header::{HOST, HeaderMap, HeaderName, ORIGIN, REFERER, TRANSFER_ENCODING};
-use http::uri::Authority;
-use http::{Method, Request, Version};
+use http::uri::{Authority, PathAndQuery};
+use http::{Method, Request, Uri, Version};
 
 use super::error::ProxyError;
 use super::headers::{self, Noted};
@@ -12,6 +14,33 @@ static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Longest request target, in bytes (RFC 9112 §3 asks for 8000 at least).
 const LONGEST_TARGET: usize = 8000;
+
+/// Largest head, in bytes, as it would be written without padding. hyper's own
+/// limit is that of its buffer, which a head may exceed by what one read brings.
+const LARGEST_HEAD: usize = 64 * 1024;
+
+fn head_size<B>(request: &Request<B>) -> usize {
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or(0, |path| path.as_str().len())
+        + uri
+            .authority()
+            .map_or(0, |authority| authority.as_str().len());
+    let fields = request.headers().iter();
+    let fields: usize = fields
+        .map(|(name, value)| name.as_str().len() + ": \r\n".len() + value.len())
+        .sum();
+    request.method().as_str().len() + target + "  HTTP/1.1\r\n\r\n".len() + fields
+}
+
+/// Where a request that is let in goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passage {
+    /// To its route.
+    GoesOn,
+    /// Nowhere: it may not be forwarded once more, so the proxy is the one to
+    /// answer (OPTIONS with `Max-Forwards: 0`, RFC 9110 §7.6.2).
+    EndsHere,
+}
 
 /// Whom the operator lets in by name.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +61,11 @@ impl Gate {
     ///
     /// # Errors
     /// The refusals of [`ProxyError`] that need no route.
-    pub(super) fn check<B>(&self, request: &Request<B>, noted: Noted) -> Result<(), ProxyError> {
+    pub(super) fn check<B>(
+        &self,
+        request: &Request<B>,
+        noted: Noted,
+    ) -> Result<Passage, ProxyError> {
         let uri = request.uri();
         let target = uri
             .path_and_query()
@@ -40,10 +73,14 @@ impl Gate {
         if target > LONGEST_TARGET {
             return Err(ProxyError::TargetTooLong);
         }
+        if head_size(request) > LARGEST_HEAD {
+            return Err(ProxyError::FieldsTooLarge);
+        }
         // TRACE would send the credential back to the caller (RFC 9110 §9.3.8).
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(ProxyError::MethodNotAllowed);
         }
+        check_form(request.method(), uri)?;
         let fields = request.headers();
         if noted.coded && !is_chunked_alone(fields) {
             return Err(ProxyError::CodingNotSupported);
@@ -56,7 +93,10 @@ impl Gate {
         if noted.via && headers::has_been_here(fields) {
             return Err(ProxyError::LoopDetected);
         }
-        Ok(())
+        if noted.max_forwards && headers::forwards_left(request.method(), fields) == Some(0) {
+            return Ok(Passage::EndsHere);
+        }
+        Ok(Passage::GoesOn)
     }
 
     fn check_host(&self, fields: &HeaderMap) -> Result<(), ProxyError> {
@@ -120,7 +160,7 @@ fn is_chunked_alone(fields: &HeaderMap) -> bool {
 fn check_one_host(version: Version, fields: &HeaderMap) -> Result<(), ProxyError> {
     let mut hosts = fields.get_all(HOST).iter();
     let valid = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.as_bytes().iter().all(is_host_byte),
+        (Some(host), None) => is_host(host.as_bytes()),
         (None, _) => version == Version::HTTP_10,
         (Some(_), Some(_)) => false,
     };
@@ -131,9 +171,70 @@ fn check_one_host(version: Version, fields: &HeaderMap) -> Result<(), ProxyError
     }
 }
 
-/// A byte of `uri-host [ ":" port ]` (RFC 3986 §3.2.2).
-fn is_host_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte)
+/// `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2); may be empty.
+fn is_host(text: &[u8]) -> bool {
+    let (host, port) = match text {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|byte| *byte == b']') else {
+                return false;
+            };
+            let address = std::str::from_utf8(&rest[..end]).unwrap_or_default();
+            if address.parse::<Ipv6Addr>().is_err() {
+                return false;
+            }
+            (&b""[..], &rest[end + 1..])
+        }
+        _ => {
+            let end = text.iter().position(|byte| *byte == b':');
+            text.split_at(end.unwrap_or(text.len()))
+        }
+    };
+    let is_port = match port {
+        [] | [b':'] => true,
+        [b':', digits @ ..] => {
+            digits.iter().all(u8::is_ascii_digit)
+                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+        }
+        _ => false,
+    };
+    is_port && is_name(host)
+}
+
+/// `reg-name`, which an IPv4 address is as well.
+fn is_name(name: &[u8]) -> bool {
+    let mut rest = name.iter();
+    while let Some(byte) = rest.next() {
+        let is_valid = match byte {
+            b'%' => [rest.next(), rest.next()]
+                .iter()
+                .all(|digit| digit.is_some_and(u8::is_ascii_hexdigit)),
+            _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte),
+        };
+        if !is_valid {
+            return false;
+        }
+    }
+    true
+}
+
+/// RFC 9112 §3.2: origin-form, absolute-form of `http` and `https`, or `*` for
+/// OPTIONS. A user name in the target is how a link lies about where it leads.
+fn check_form(method: &Method, uri: &Uri) -> Result<(), ProxyError> {
+    let scheme = uri.scheme_str().unwrap_or("http");
+    let is_known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let has_user = uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'));
+    let is_path = match uri.path_and_query().map(PathAndQuery::as_str) {
+        Some("*") => *method == Method::OPTIONS,
+        Some(_) => true,
+        None => false,
+    };
+    if is_known && !has_user && is_path {
+        Ok(())
+    } else {
+        Err(ProxyError::TargetNotAllowed)
+    }
 }
 
 fn host_name(fields: &HeaderMap) -> Option<Authority> {
@@ -168,7 +269,8 @@ mod tests {
         }
         let request = request.body(()).unwrap();
         match gate.check(&request, Noted::in_request(request.headers())) {
-            Ok(()) => "passes",
+            Ok(Passage::GoesOn) => "passes",
+            Ok(Passage::EndsHere) => "ends here",
             Err(error) => error.appearance().code.as_str(),
         }
     }
@@ -284,6 +386,14 @@ mod tests {
             (&[("host", "a/b")], "host_invalid"),
             (&[("host", "[::1]:8080")], "passes"),
             (&[("host", "")], "passes"),
+            (&[("host", "a:")], "passes"),
+            (&[("host", "h%C3%B4te:65535")], "passes"),
+            (&[("host", "a:65536")], "host_invalid"),
+            (&[("host", "a:+80")], "host_invalid"),
+            (&[("host", "a%4")], "host_invalid"),
+            (&[("host", "[::1")], "host_invalid"),
+            (&[("host", "[name]")], "host_invalid"),
+            (&[("host", "::1")], "host_invalid"),
         ] {
             assert_eq!(verdict(&gate, "POST", fields), expected, "{fields:?}");
         }

@@ -2,9 +2,9 @@
 
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
-    VIA,
+    MAX_FORWARDS, VIA,
 };
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 /// Name of the request id, in both directions.
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,6 +39,8 @@ enum Kind {
     Browser,
     /// `Accept-Encoding`: `identity` takes its place.
     Accepts,
+    /// `Max-Forwards`: counted down where it means something.
+    MaxForwards,
     /// A cookie of DQE: stays outside.
     SetCookie,
     /// Everything else.
@@ -72,7 +74,7 @@ fn kind(name: &HeaderName) -> Kind {
         11 if name == "set-cookie2" => Kind::SetCookie,
         12 => match name {
             "x-request-id" => Kind::RequestId,
-            "max-forwards" => Kind::Inside,
+            "max-forwards" => Kind::MaxForwards,
             _ => Kind::End,
         },
         13 if name == "authorization" => Kind::Ours,
@@ -126,6 +128,8 @@ pub(super) struct Noted {
     pub(super) request_id: bool,
     /// There is an `Origin` or a `Sec-Fetch-Site` field.
     pub(super) browser: bool,
+    /// There is a `Max-Forwards` field.
+    pub(super) max_forwards: bool,
 }
 
 impl Noted {
@@ -141,6 +145,7 @@ impl Noted {
                 Kind::Via => noted.via = true,
                 Kind::RequestId => noted.request_id = true,
                 Kind::Browser => noted.browser = true,
+                Kind::MaxForwards => noted.max_forwards = true,
             }
         }
         noted
@@ -173,7 +178,7 @@ pub(super) fn outgoing<'a>(
         Nominated(Vec::new())
     };
     let kept = received.iter().filter(move |(name, _)| match kind(name) {
-        Kind::End | Kind::Browser | Kind::SetCookie => {
+        Kind::End | Kind::Browser | Kind::MaxForwards | Kind::SetCookie => {
             if **name == CONTENT_LENGTH {
                 own.length.is_none()
             } else {
@@ -227,6 +232,7 @@ pub(super) fn clean_answer(
             | Kind::Via
             | Kind::RequestId
             | Kind::Browser
+            | Kind::MaxForwards
             | Kind::End => {}
         }
     }
@@ -239,6 +245,7 @@ pub(super) fn clean_answer(
             | Kind::Via
             | Kind::RequestId
             | Kind::Browser
+            | Kind::MaxForwards
             | Kind::End => false,
         });
     }
@@ -274,6 +281,37 @@ fn take_out(fields: &mut HeaderMap, connection: bool, goes: impl Fn(Kind) -> boo
     }
 }
 
+/// How many more times a request may be forwarded (RFC 9110 §7.6.2). The field
+/// means something for OPTIONS and TRACE only, and only as one number.
+#[must_use]
+pub(super) fn forwards_left(method: &Method, fields: &HeaderMap) -> Option<u8> {
+    let mut lines = fields.get_all(MAX_FORWARDS).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
+    let digits = line.as_bytes();
+    if *method != Method::OPTIONS || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = digits.iter().try_fold(0_u8, |number, digit| {
+        number.checked_mul(10)?.checked_add(digit - b'0')
+    });
+    // What is more than we can count is our most.
+    Some(number.unwrap_or(u8::MAX))
+}
+
+/// Counts `Max-Forwards` down, or takes it out where it means nothing. To be
+/// called when the request goes on.
+pub(super) fn count_down(method: &Method, fields: &mut HeaderMap) {
+    match forwards_left(method, fields) {
+        Some(left) => {
+            let left = u16::from(left.saturating_sub(1));
+            fields.insert(MAX_FORWARDS, HeaderValue::from(left));
+        }
+        None => drop(fields.remove(MAX_FORWARDS)),
+    }
+}
+
 /// Whether our own `Via` entry is there: the request has been here before.
 #[must_use]
 pub(super) fn has_been_here(headers: &HeaderMap) -> bool {
@@ -281,7 +319,8 @@ pub(super) fn has_been_here(headers: &HeaderMap) -> bool {
         line.as_bytes()
             .split(|byte| *byte == b',')
             .filter_map(|entry| std::str::from_utf8(entry).ok())
-            .any(|entry| entry.split_ascii_whitespace().nth(1) == Some(PSEUDONYM))
+            .filter_map(|entry| entry.split_ascii_whitespace().nth(1))
+            .any(|received_by| received_by.eq_ignore_ascii_case(PSEUDONYM))
     })
 }
 
@@ -372,6 +411,31 @@ mod tests {
     }
 
     #[test]
+    fn max_forwards_counts_down_where_it_means_something() {
+        for (method, value, expected) in [
+            (Method::OPTIONS, "0", Some(0)),
+            (Method::OPTIONS, "007", Some(7)),
+            (Method::OPTIONS, "256", Some(255)),
+            (Method::OPTIONS, "-1", None),
+            (Method::OPTIONS, "", None),
+            (Method::GET, "1", None),
+        ] {
+            let mut fields = map(&[("max-forwards", value)]);
+            assert_eq!(
+                forwards_left(&method, &fields),
+                expected,
+                "{method} {value}"
+            );
+            count_down(&method, &mut fields);
+            let left = expected.map(|left| left.saturating_sub(1).to_string());
+            let sent = fields.get(MAX_FORWARDS).map(|left| left.to_str().unwrap());
+            assert_eq!(sent, left.as_deref(), "{method} {value}");
+        }
+        let twice = map(&[("max-forwards", "1"), ("max-forwards", "2")]);
+        assert_eq!(forwards_left(&Method::OPTIONS, &twice), None);
+    }
+
+    #[test]
     fn the_callers_credentials_and_traces_stay_inside() {
         let inside = [
             ("Authorization", "Bearer theirs"),
@@ -401,7 +465,6 @@ mod tests {
             ("X-Original-URL", "/x"),
             ("X-Rewrite-URL", "/x"),
             ("X-Envoy-External-Address", "10.1.2.3"),
-            ("Max-Forwards", "3"),
             ("Cookie2", "x"),
             ("Referer", "http://intranet/form?name=x"),
             ("Client-IP", "10.1.2.3"),

@@ -19,8 +19,10 @@ mod suspicion;
 mod upload;
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Request, Response, request};
@@ -38,7 +40,7 @@ use crate::telemetry::WorkerLog;
 use crate::upstream::Client;
 use carry::{Payload, Place, Written};
 use exchange::Exchange;
-use gate::Gate;
+use gate::{Gate, Passage};
 use headers::Noted;
 use inspect::Beginning;
 use route::{NoRoute, Route, RouteTable};
@@ -139,13 +141,18 @@ impl Worker {
         let prepared = self.prepare(request, caller);
         async move {
             let (error, mut call) = match prepared {
-                Ok(mut call) => match attempt::send(&mut call).await {
+                Ok((Passage::GoesOn, mut call)) => match attempt::send(&mut call).await {
                     Ok(answer) => return response::forwarded(answer, call),
                     Err(error) => (error, call),
                 },
+                Ok((Passage::EndsHere, mut call)) => {
+                    return response::options(&mut call.exchange)
+                        .map(|()| Answer::Own { body: None, call });
+                }
                 Err(refused) => refused,
             };
             call.worker.report(&error, &call.exchange);
+            call.leave_body().await;
             // The answer itself must reach the caller within reason, whatever ran out before.
             let idle_timeout = call.worker.settings.body_idle_timeout;
             call.caller.deadline.clear_total();
@@ -161,10 +168,10 @@ impl Worker {
         self: Rc<Self>,
         request: Request<Incoming>,
         caller: Caller,
-    ) -> Result<Box<Call>, (ProxyError, Box<Call>)> {
+    ) -> Result<(Passage, Box<Call>), (ProxyError, Box<Call>)> {
         let noted = Noted::in_request(request.headers());
         let exchange = self.begin(&request, noted, &caller);
-        let refused = self.gate.check(&request, noted).err();
+        let checked = self.gate.check(&request, noted);
         let (head, incoming) = request.into_parts();
         let mut call = Box::new(Call {
             worker: self,
@@ -179,12 +186,13 @@ impl Worker {
             caller,
             exchange,
         });
-        match refused {
-            None => match call.find_way(incoming) {
-                Ok(()) => Ok(call),
-                Err(error) => Err((error, call)),
-            },
-            Some(error) => Err((error, call)),
+        let passed = checked.and_then(|passage| match passage {
+            Passage::GoesOn => call.find_way(incoming).map(|()| passage),
+            Passage::EndsHere => Ok(passage),
+        });
+        match passed {
+            Ok(passage) => Ok((passage, call)),
+            Err(error) => Err((error, call)),
         }
     }
 
@@ -302,6 +310,9 @@ impl Call {
             NoRoute::Ambiguous => ProxyError::TargetNotAllowed,
         })?;
         self.exchange.takes_route(self.route);
+        if self.noted.max_forwards {
+            headers::count_down(&self.head.method, &mut self.head.headers);
+        }
         self.head.uri = carry::origin_form(&self.head.uri)?;
         let upload = Upload::new(
             incoming,
@@ -315,6 +326,26 @@ impl Call {
             return Ok(());
         }
         self.settle()
+    }
+
+    /// Gives up what has not been read of the body, and lets the connection see
+    /// it: the answer that follows then says whether the connection ends with it
+    /// (RFC 9112 §9.6).
+    async fn leave_body(&mut self) {
+        let payload = std::mem::replace(&mut self.payload, Payload::Empty);
+        if matches!(payload, Payload::Empty) {
+            return;
+        }
+        drop(payload);
+        let mut has_yielded = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut has_yielded, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     fn route(&self) -> &Route {

@@ -6,7 +6,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
@@ -124,6 +126,22 @@ fn without_licence(reference: &HeaderValue, name: &str) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&[path, mark, &query, fragment].concat()).ok()
 }
 
+/// Methods that are forwarded, for `Allow`; besides them any that is not known.
+const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// Answers OPTIONS in the server's place (RFC 9110 §9.3.7). The only 2xx of the
+/// proxy's own: the caller has asked for just that.
+pub(super) fn options(exchange: &mut Exchange) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    exchange.ends_as(StatusCode::NO_CONTENT, Code::Ok2xx);
+    let fields = response.headers_mut();
+    fields.insert(http::header::ALLOW, ALLOW);
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert(REQUEST_ID.clone(), exchange.request_id().clone());
+    response
+}
+
 /// Answers on the proxy's own account: problem+json (RFC 9457), `Proxy-Status`
 /// (RFC 9209), a request id; never a 2xx.
 pub(super) fn refused(error: &ProxyError, exchange: &mut Exchange) -> Response<Option<Bytes>> {
@@ -159,10 +177,11 @@ pub(super) fn refused(error: &ProxyError, exchange: &mut Exchange) -> Response<O
         fields.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if appearance.status == StatusCode::METHOD_NOT_ALLOWED {
-        fields.insert(
-            http::header::ALLOW,
-            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-        );
+        fields.insert(http::header::ALLOW, ALLOW);
+    }
+    if exchange.is_connect() || appearance.code == Code::FieldsTooLarge {
+        // What follows may be meant for the tunnel that there is not, or be as large.
+        fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let mut body = problem.to_string();
     body.push('\n');

@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -28,6 +28,10 @@ use crate::deadline::{Deadline, Registered};
 /// Most bytes of a request head, and of what is read ahead of a body.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// Longest time, and most bytes, that are read and dropped after the last answer.
+const LINGER: Duration = Duration::from_secs(5);
+const MOST_LINGERED: usize = 64 * 1024 * 1024;
+
 /// How long an idle connection is still looked at when a drain begins.
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
@@ -42,6 +46,8 @@ struct Progress {
     /// The answer broke off and nothing but the connection's end can tell.
     cut: Rc<Cell<bool>>,
     draining: Rc<Cell<bool>>,
+    /// What has come may not all have been taken as part of a request.
+    may_have_unread: Cell<bool>,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -60,6 +66,7 @@ impl Progress {
     fn bytes_read(&self) {
         if self.phase.get() == Phase::Idle {
             self.phase.set(Phase::Head);
+            self.may_have_unread.set(true);
             self.deadline
                 .set_phase(Instant::now() + self.header_timeout);
         }
@@ -68,6 +75,7 @@ impl Progress {
     fn request_begins(&self, request: &Request<Incoming>) {
         self.phase.set(Phase::Request);
         self.last_request.set(is_last(request));
+        self.may_have_unread.set(!request.body().is_end_stream());
         self.sending.begin();
     }
 
@@ -130,12 +138,14 @@ where
         sending: Rc::default(),
         cut: Rc::new(Cell::new(false)),
         draining: Rc::clone(&draining),
+        may_have_unread: Cell::new(false),
         header_timeout: settings.header_timeout,
         idle_timeout: settings.idle_timeout,
     });
     let io = TokioIo::new(Watched {
         stream,
         progress: Rc::clone(&progress),
+        lingered: None,
     });
     let sending = Rc::clone(&progress.sending);
     let cut = Rc::clone(&progress.cut);
@@ -244,11 +254,38 @@ impl<B: Body<Data = Bytes>> Body for Tracked<B> {
     }
 }
 
-/// The socket, seen by hyper; notes when a request begins to arrive.
+/// The socket, seen by hyper; notes when a request begins to arrive, and sees
+/// to it that the last answer can be read.
 #[derive(Debug)]
 struct Watched {
     stream: TcpStream,
     progress: Rc<Progress>,
+    /// Bytes dropped since the sending side was closed.
+    lingered: Option<usize>,
+}
+
+impl Watched {
+    /// Reads and drops what the caller still sends. A socket closed with unread
+    /// bytes is reset, and a caller that is still sending loses the answer that
+    /// tells it why nobody listens (RFC 9112 §9.6).
+    fn poll_linger(&mut self, cx: &mut Context<'_>, mut lingered: usize) -> Poll<()> {
+        let mut dropped = [0; 8 * 1024];
+        while lingered < MOST_LINGERED {
+            let mut buffer = ReadBuf::new(&mut dropped);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    lingered += buffer.filled().len();
+                    self.lingered = Some(lingered);
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if self.progress.may_have_unread.get() || lingered > 0 => {
+                    return Poll::Pending;
+                }
+                Poll::Pending => return Poll::Ready(()),
+            }
+        }
+        Poll::Ready(())
+    }
 }
 
 impl Drop for Watched {
@@ -309,6 +346,16 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let lingered = match self.lingered {
+            Some(lingered) => lingered,
+            None => {
+                ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+                self.lingered = Some(0);
+                let longest = LINGER.min(self.progress.idle_timeout);
+                self.progress.deadline.set_phase(Instant::now() + longest);
+                0
+            }
+        };
+        self.poll_linger(cx, lingered).map(Ok)
     }
 }

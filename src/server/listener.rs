@@ -21,6 +21,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::places::Places;
+use super::refusal::refuse;
 use super::{Settings, connection};
 use crate::caller::Caller;
 use crate::deadline::Deadlines;
@@ -33,6 +35,9 @@ const BACKLOG: i32 = 4096;
 /// the failure persists until something is closed, so an instant retry would
 /// only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Refused callers that are given the time to read why; more are cut off.
+const MOST_REFUSED: usize = 16;
 
 /// Binds `address`. An IPv6 wildcard takes IPv4 callers as well.
 ///
@@ -61,19 +66,30 @@ pub struct Acceptor {
     settings: Settings,
     deadlines: Rc<Deadlines>,
     draining: Rc<Cell<bool>>,
+    places: Arc<Places>,
+    /// Callers being refused.
+    refused: Rc<Cell<usize>>,
     metrics: Arc<Metrics>,
     worker: usize,
 }
 
 impl Acceptor {
-    /// `worker` is the index of this thread's counters in `metrics`.
+    /// `places` are shared by all threads; `worker` is the index of this
+    /// thread's counters in `metrics`.
     #[must_use]
-    pub fn new(settings: Settings, metrics: Arc<Metrics>, worker: usize) -> Self {
+    pub fn new(
+        settings: Settings,
+        places: Arc<Places>,
+        metrics: Arc<Metrics>,
+        worker: usize,
+    ) -> Self {
         let deadlines = Rc::new(Deadlines::default());
         Self {
             settings,
             deadlines,
             draining: Rc::new(Cell::new(false)),
+            places,
+            refused: Rc::default(),
             metrics,
             worker,
         }
@@ -156,6 +172,10 @@ impl Acceptor {
             tracing::info!(caller = %address, "connection refused: the address is not in listener.allow");
             return;
         }
+        let Some(place) = self.places.take() else {
+            self.shed(stream);
+            return;
+        };
         self.counts().connections_opened.add(1);
         // A failure here shows again at the first read; there is nothing better to do with it.
         let _ = stream.set_nodelay(true);
@@ -172,7 +192,22 @@ impl Acceptor {
         let (metrics, worker) = (Arc::clone(&self.metrics), self.worker);
         tokio::task::spawn_local(async move {
             serving.await;
+            drop(place);
             metrics.workers[worker].connections_closed.add(1);
+        });
+    }
+
+    /// No place is left: the caller is told at once instead of waiting for one.
+    fn shed(&self, stream: TcpStream) {
+        self.counts().connections_shed.add(1);
+        if self.refused.get() >= MOST_REFUSED {
+            return;
+        }
+        self.refused.set(self.refused.get() + 1);
+        let refused = Rc::clone(&self.refused);
+        tokio::task::spawn_local(async move {
+            refuse(stream).await;
+            refused.set(refused.get() - 1);
         });
     }
 

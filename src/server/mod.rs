@@ -3,6 +3,8 @@
 
 mod connection;
 mod listener;
+mod places;
+mod refusal;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -12,6 +14,7 @@ use crate::caller::AllowList;
 
 pub use connection::Tracked;
 pub use listener::{Acceptor, bind};
+pub use places::Places;
 
 /// The listener callers use, and how patient it is with them.
 #[derive(Clone, Debug)]
@@ -22,6 +25,9 @@ pub struct Settings {
     pub allow: AllowList,
     /// Worker threads, each with its own connections and its own upstream pool.
     pub threads: NonZeroUsize,
+    /// Most callers connected at the same time, over all threads; 0 is what the
+    /// limit of open files allows.
+    pub max_connections: usize,
     /// Longest time from the first byte of a request head to its end.
     pub header_timeout: Duration,
     /// How long a connection may stay open with no request on it.

@@ -122,6 +122,8 @@ impl Connection {
             }
         }
         loop {
+            // Whoever has said something, if only 1xx, had not closed an idle connection.
+            let reused = reused && *interim == 0;
             if let Some(head) = self.take_head(to_head)? {
                 if !head.status.is_informational() {
                     return Poll::Ready(Ok(head));
@@ -146,6 +148,7 @@ impl Connection {
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(source)) => {
+                    let reused = reused && self.input.is_empty();
                     return Poll::Ready(Err(UpstreamError::Broken { reused, source }));
                 }
                 Poll::Pending => {

@@ -138,6 +138,8 @@ pub(super) fn read_answer(
     };
     let status = parsed
         .code
+        // RFC 9110 §15: there is no sixth class.
+        .filter(|code| *code < 600)
         .and_then(|code| StatusCode::from_u16(code).ok())
         .ok_or(InvalidHead::Syntax)?;
     let is_http_10 = parsed.version != Some(1);
@@ -474,6 +476,7 @@ mod tests {
                 Err(InvalidHead::Syntax),
             ),
             ("HTTP/1.1 20 OK\r\n\r\n", Err(InvalidHead::Syntax)),
+            ("HTTP/1.1 600 OK\r\n\r\n", Err(InvalidHead::Syntax)),
             ("HTTP/2.0 200 OK\r\n\r\n", Err(InvalidHead::Syntax)),
             ("HTTP/1.1 200 OK\r\nContent-Le", Ok(None)),
         ] {

@@ -228,6 +228,7 @@ fn a_drain_serves_all_that_waits_in_the_backlog() {
         .env("DQE_LICENCE", "X")
         .env("DQE_CLIENT_SECRET", "hunter2")
         .env("DQE_PROXY_LISTENER_THREADS", "2")
+        .env("DQE_PROXY_LISTENER_MAX_CONNECTIONS", "1000")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -359,4 +360,42 @@ fn one_length_goes_on_or_none() {
     let entry = running.last_received();
     assert_eq!(entry.header_values("content-length"), [b"6"]);
     assert!(entry.header_values("transfer-encoding").is_empty());
+}
+
+/// Callers that stay connected take no more descriptors than leaves some for
+/// the way to DQE; the next one is told at once, and has a place when one goes.
+#[test]
+fn a_caller_without_a_place_is_told_so_at_once() {
+    let running = Setup::default()
+        .set("LISTENER_MAX_CONNECTIONS", "3")
+        .start();
+    running.wait_until_ready();
+    let mut callers: Vec<Connection> = (0..3)
+        .map(|_| {
+            let mut caller = Connection::open(running.address);
+            caller.send_get("/TEL/?Tel=0612345678");
+            assert_eq!(caller.answer().status, 200);
+            caller
+        })
+        .collect();
+    let refused = call(
+        running.address,
+        format!(
+            "POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{}",
+            "a".repeat(100_000)
+        ),
+    );
+    assert_eq!(
+        (refused.status, refused.json()["code"].as_str()),
+        (503, Some("too_many_connections"))
+    );
+    assert_eq!(refused.field("retry-after").as_deref(), Some("1"));
+    assert_eq!(
+        running.metric("dqe_proxy_caller_connections_shed_total"),
+        Some(1.0)
+    );
+    callers.pop();
+    eventually("the place is free again", || {
+        running.get("/TEL/?Tel=0612345678").status == 200
+    });
 }

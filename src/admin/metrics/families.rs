@@ -47,6 +47,11 @@ pub(super) const CALLER_CONNECTIONS_REFUSED: Family = Family(
     Counter,
     "Connections refused by the list of allowed networks.",
 );
+pub(super) const CALLER_CONNECTIONS_SHED: Family = Family(
+    "dqe_proxy_caller_connections_shed",
+    Counter,
+    "Connections answered with 503 at once because listener.max_connections was reached.",
+);
 pub(super) const UPSTREAM_CONNECTIONS: Family = Family(
     "dqe_proxy_upstream_connections",
     Gauge,

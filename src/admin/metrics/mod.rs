@@ -17,11 +17,11 @@ use prometheus_client::registry::Registry;
 
 use self::families::{
     ACCESS_LOG_DROPPED, BUILD, CALLER_CONNECTIONS, CALLER_CONNECTIONS_OPENED,
-    CALLER_CONNECTIONS_REFUSED, DRAINING, EVENT_LOG_DROPPED, Family, READY, REPLAYS,
-    REQUEST_DURATION, REQUESTS, REQUESTS_IN_FLIGHT, START_TIME, TOKEN_CALLS, TOKEN_FORCED_RENEWALS,
-    TOKEN_GENERATION, TOKEN_LIFE_LEFT, TOKEN_RENEWALS, TOKEN_REPLAYS, TOKEN_RESTARTS, TOKEN_SAME,
-    TOKEN_SECONDS_TO_EXPIRY, TOKEN_SLACK, TOKEN_STATE, TOKEN_WAIT_SECONDS, TOKEN_WAITS,
-    UPSTREAM_CONNECTIONS, UPSTREAM_CONNECTIONS_OPENED,
+    CALLER_CONNECTIONS_REFUSED, CALLER_CONNECTIONS_SHED, DRAINING, EVENT_LOG_DROPPED, Family,
+    READY, REPLAYS, REQUEST_DURATION, REQUESTS, REQUESTS_IN_FLIGHT, START_TIME, TOKEN_CALLS,
+    TOKEN_FORCED_RENEWALS, TOKEN_GENERATION, TOKEN_LIFE_LEFT, TOKEN_RENEWALS, TOKEN_REPLAYS,
+    TOKEN_RESTARTS, TOKEN_SAME, TOKEN_SECONDS_TO_EXPIRY, TOKEN_SLACK, TOKEN_STATE,
+    TOKEN_WAIT_SECONDS, TOKEN_WAITS, UPSTREAM_CONNECTIONS, UPSTREAM_CONNECTIONS_OPENED,
 };
 use super::source::{TokenView, is_ready};
 use super::{Answer, Source, TokenState};
@@ -120,6 +120,8 @@ fn push_connections(out: &mut Out<'_>, metrics: &Metrics) -> fmt::Result {
     out.gauge(&CALLER_CONNECTIONS, opened.saturating_sub(closed))?;
     out.counter(&CALLER_CONNECTIONS_OPENED, opened)?;
     out.counter(&CALLER_CONNECTIONS_REFUSED, refused)?;
+    let shed = sum(metrics, |worker| &worker.connections_shed);
+    out.counter(&CALLER_CONNECTIONS_SHED, shed)?;
     let closed = sum(metrics, |worker| &worker.upstream_connections_closed);
     let opened = sum(metrics, |worker| &worker.upstream_connections_opened);
     out.gauge(&UPSTREAM_CONNECTIONS, opened.saturating_sub(closed))?;

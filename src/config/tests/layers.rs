@@ -115,6 +115,7 @@ fn every_key_can_be_set_from_the_environment() {
             r#"origins: ["https://a.example"]"#,
         ),
         ("listener.threads", "7", "threads: 7"),
+        ("listener.max_connections", "77", "max_connections: 77"),
         ("listener.header_timeout", "11s", "header_timeout: 11s"),
         ("listener.idle_timeout", "76s", "idle_timeout: 76s"),
         ("admin.address", "off", "Settings { address: None }"),

@@ -1,6 +1,8 @@
 //! Starts a fake DQE and a proxy in front of it, on free loopback ports, each
 //! on threads of its own, and talks to them over real sockets.
 
+mod program;
+mod recorder;
 mod scripted;
 mod token_server;
 mod wire;
@@ -14,6 +16,8 @@ use dqe_proxy::config::{self, Inputs};
 use dqe_proxy::sandbox::{Counters, Entry, Sandbox, Settings, Switches};
 use dqe_proxy::telemetry::{AccessLog, Format};
 
+pub(crate) use program::Program;
+pub(crate) use recorder::{After, Reaction, Recorded, Recorder, TOKEN, When};
 pub(crate) use scripted::Scripted;
 pub(crate) use token_server::{TokenServer, answer, granted};
 pub(crate) use wire::{Answer, Connection, call, get};
