@@ -24,7 +24,8 @@ pub(super) fn run_with(settings: &[(&str, &str)], cases: &[Case]) {
     let settings: Vec<_> = settings
         .iter()
         .copied()
-        .chain([("LISTENER_THREADS", "1")])
+        // The wire is what is looked at; how the token travels has tables of its own.
+        .chain([("LISTENER_THREADS", "1"), ("DQE_CARRIAGE", "header")])
         .collect();
     let mut program = Program::start(&recorder.url(), &settings, &[VALUE]);
     let mut report = String::new();
