@@ -174,11 +174,12 @@ fn early() -> Vec<Case> {
             post("Content-Length: 4\r\n"),
         )
         .early()
-        .says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .says("HTTP/1.1 409 Conflict\r\nContent-Length: 2\r\n\r\nok")
         .then(Piece::Await("ok"))
         .then_sends("abcd")
-        .reaches(Reached::NeverWhole)
-        .gets(200),
+        .reaches(forwarded(&line, "content-length: 4\r\n").with("abcd"))
+        .gets(409)
+        .kept(),
         case(
             "an early answer and its end",
             clause,

@@ -93,7 +93,6 @@ fn stay_inside() -> Vec<Case> {
 fn go_on() -> Vec<Case> {
     [
         "accept: */*",
-        "accept-encoding: gzip, br",
         "accept-language: fr",
         "user-agent: Old/1.0 (x)",
         "content-type: text/plain",
@@ -120,6 +119,12 @@ fn go_on() -> Vec<Case> {
             &format!("{field}\r\n"),
         )
     })
+    .chain([passes(
+        "a coding is not asked for",
+        "RFC 9110 §12.5.3",
+        "Accept-Encoding: gzip, br\r\n",
+        "accept-encoding: identity\r\n",
+    )])
     .collect()
 }
 
