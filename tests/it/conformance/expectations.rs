@@ -171,15 +171,15 @@ fn early() -> Vec<Case> {
         case(
             "an early answer, the body follows",
             clause,
-            post("Content-Length: 4\r\n"),
+            // A body that could be a form is read whole before anything is sent.
+            post("Content-Type: application/json\r\nContent-Length: 4\r\n"),
         )
         .early()
-        .says("HTTP/1.1 409 Conflict\r\nContent-Length: 2\r\n\r\nok")
+        .says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         .then(Piece::Await("ok"))
         .then_sends("abcd")
-        .reaches(forwarded(&line, "content-length: 4\r\n").with("abcd"))
-        .gets(409)
-        .kept(),
+        .reaches(Reached::NeverWhole)
+        .gets(200),
         case(
             "an early answer and its end",
             clause,
@@ -197,15 +197,16 @@ fn early() -> Vec<Case> {
         case(
             "both ways at once",
             clause,
-            post("Transfer-Encoding: chunked\r\n"),
+            post("Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"),
         )
         .early()
-        .says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        // The first bytes of a 2xx are held until they tell whether the token is dead.
+        .says("HTTP/1.1 409 Conflict\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
         .says_at_last("4\r\nlast\r\n0\r\n\r\n")
         .then(Piece::Await("first\r\n"))
         .then_sends("2\r\nab\r\n0\r\n\r\n")
-        .reaches(forwarded(&line, "").chunked("ab"))
-        .gets(200)
+        .reaches(forwarded(&line, "content-type: application/json\r\n").chunked("ab"))
+        .gets(409)
         .body("firstlast")
         .kept(),
     ]
