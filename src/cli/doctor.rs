@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use dqe_proxy::config::{self, Config};
-use dqe_proxy::doctor::{
-    self, Carriage, Finding, Plan, Planned, Report, SAMPLES, Side, Step, Verdict,
-};
+use dqe_proxy::doctor::{self, Finding, Plan, Planned, Report, SAMPLES, Side, Step, Verdict};
 use dqe_proxy::egress::{Egress, EgressError};
 use dqe_proxy::proxy::route::RouteTable;
 use serde::Serialize;
@@ -129,8 +127,7 @@ fn calls(config: &Config) -> Vec<Planned> {
         Some(Planned {
             sample,
             scope: route.scope,
-            // As the proxy lets the token travel on every route.
-            carriage: Carriage::Header,
+            carriage: route.carriage,
         })
     });
     planned.collect()

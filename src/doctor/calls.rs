@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::diagnosis::{advice, problem};
 use super::observation::{Answer, Called, Observations};
 use super::report::{Finding, Side};
-use super::sample::{Carriage, Meaning};
+use super::sample::Meaning;
 use super::steps::shown;
+use crate::dqe::Carriage;
 
 /// Longer than some callers wait in all.
 const SLOW: Duration = Duration::from_secs(1);

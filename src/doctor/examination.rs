@@ -19,10 +19,10 @@ use super::observation::{
 };
 use super::reach;
 use super::report::{Report, Step, Verdict};
-use super::sample::{Carriage, Meaning, SAMPLES, Sample, meaning};
+use super::sample::{Meaning, SAMPLES, Sample, meaning};
 use super::steps::{call_step, connect_step, http_step, name_step, token_step};
 use super::{Plan, Planned};
-use crate::dqe::Scope;
+use crate::dqe::{Carriage, Scope};
 use crate::token::{FetchError, Fetched, Moment, Reason, fetch_once};
 use crate::upstream::{Client, Server, Settings};
 

@@ -31,8 +31,9 @@ use std::time::Duration;
 
 pub use examination::examine;
 pub use report::{Finding, Report, Side, Step, Verdict};
-pub use sample::{Carriage, SAMPLES, Sample};
+pub use sample::{SAMPLES, Sample};
 
+use crate::dqe::Carriage;
 use crate::{token, upstream};
 
 /// What is examined.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Planned;
 use super::exchange::Unanswered;
 use super::reach::Obstacle;
-use super::sample::{Carriage, Meaning};
-use crate::dqe::Scope;
+use super::sample::Meaning;
+use crate::dqe::{Carriage, Scope};
 use crate::token::Reason;
 
 /// Everything that was seen.

@@ -4,41 +4,7 @@
 //! Nothing of ID Check, lifestyle or relocation is called: their requests are not documented.
 //! Nothing of SMS confirmation or ID Mobile: calling them does something.
 
-use std::fmt;
-
 use serde_json::Value;
-
-/// How a token travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Carriage {
-    /// `Authorization: Bearer …` alone.
-    Header,
-    /// The `Licence` parameter alone.
-    Licence,
-    /// Both.
-    Both,
-}
-
-impl Carriage {
-    /// All of them, in the order they are tried and shown.
-    pub const ALL: [Self; 3] = [Self::Header, Self::Licence, Self::Both];
-
-    /// The word of the settings.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Header => "header",
-            Self::Licence => "licence",
-            Self::Both => "both",
-        }
-    }
-}
-
-impl fmt::Display for Carriage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
 
 /// One harmless call.
 #[derive(Debug, PartialEq, Eq)]

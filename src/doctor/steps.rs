@@ -8,7 +8,8 @@ use super::exchange::Unanswered;
 use super::observation::{Answer, Called, Reached, TokenAnswer};
 use super::reach::Obstacle;
 use super::report::{Step, Verdict};
-use super::sample::{Carriage, Meaning};
+use super::sample::Meaning;
+use crate::dqe::Carriage;
 use crate::upstream::Server;
 
 pub(super) fn name_step(reached: &Reached, took: Duration) -> Step {

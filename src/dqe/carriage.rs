@@ -1,5 +1,7 @@
 //! How the credential of a call travels to DQE, which its documents leave open.
 
+use std::fmt;
+
 /// How the token travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carriage {
@@ -35,5 +37,11 @@ impl Carriage {
     #[must_use]
     pub fn has_parameter(self) -> bool {
         self != Self::Header
+    }
+}
+
+impl fmt::Display for Carriage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -54,7 +54,9 @@ async fn examine(server: &str, settings: &[(&str, &str)], arguments: &[&str]) ->
         .env_clear()
         .env("DQE_SERVER", server)
         .env("DQE_LICENCE", LICENCE)
-        .env("DQE_CLIENT_SECRET", SECRET);
+        .env("DQE_CLIENT_SECRET", SECRET)
+        // The most sensitive one; what the default takes away is a story of its own.
+        .env("DQE_PROXY_DQE_CARRIAGE", "header");
     for (name, value) in settings {
         if value.is_empty() {
             command.env_remove(name);
@@ -416,6 +418,22 @@ async fn a_header_that_is_ignored_is_named_with_what_to_set() {
     );
     let one = causes_of("", &["carriage.phone=licence"], &[]).await;
     assert_eq!(one, ["header_ignored"]);
+}
+
+#[tokio::test]
+async fn a_header_that_is_ignored_hurts_nobody_while_the_token_travels_both_ways() {
+    let sandbox = dqe().await;
+    for (name, value) in [("classic-header", "ignored"), ("classic-refusal", "200")] {
+        sandbox.set_switch(name, value).unwrap();
+    }
+    let settings = [("DQE_PROXY_DQE_CARRIAGE", "auto")];
+    let examined = examine(&sandbox.url(), &settings, &["--json"]).await;
+    let causes = examined.causes();
+    assert!(
+        causes.iter().any(|cause| cause == "~header_ignored"),
+        "{causes:?}"
+    );
+    assert_eq!(examined.code, Some(0), "{}", examined.text);
 }
 
 #[tokio::test]
