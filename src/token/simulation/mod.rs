@@ -1,7 +1,7 @@
 //! The engine's decisions played against scripted endpoints in simulated time:
-//! hours and days pass in milliseconds, and clocks do as they like. One call
-//! per attempt; the hedge is proven where it is made.
+//! hours and days pass in milliseconds, and clocks do as they like.
 
+mod hedge;
 mod world;
 
 use std::time::Duration;
@@ -32,12 +32,22 @@ fn a_wrong_secret_costs_at_most_twenty_calls_in_the_first_hour() {
         Reason::InternalError,
         Reason::Redirect,
     ] {
-        for cells in [1, 2, 7] {
-            let mut world = World::new(cells, 2);
-            world.run(HOUR, |_, _| failing(reason), |_| {});
+        for (cells, secrets) in [(1, 1), (2, 1), (7, 1), (1, 2), (2, 2), (7, 2)] {
+            let mut world = World::new(cells, 2).with_secrets(secrets);
+            let mut tried = [0; 2];
+            let endpoint = |world: &mut World, _| {
+                tried[world.secret] += 1;
+                failing(reason)
+            };
+            world.run(HOUR, endpoint, |_| {});
             let calls = world.calls.len();
-            assert!(calls <= 20, "{reason:?}, {cells} scopes: {calls} calls");
-            assert!(calls >= 5, "{reason:?}, {cells} scopes: given up");
+            let context = format!("{reason:?}, {cells} scopes, {secrets} secrets: {calls} calls");
+            assert!(calls <= 20, "{context}");
+            assert!(calls >= 5, "{context}: given up");
+            assert!(
+                !reason.may_be_the_secret() || tried[secrets - 1] >= 2,
+                "{context}, of them {tried:?}"
+            );
         }
     }
 }
