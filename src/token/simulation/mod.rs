@@ -2,6 +2,7 @@
 //! hours and days pass in milliseconds, and clocks do as they like.
 
 mod hedge;
+mod million;
 mod world;
 
 use std::time::Duration;
@@ -380,6 +381,36 @@ fn a_rejected_token_that_the_server_repeats_is_kept() {
         "nobody waits for a newer one"
     );
     assert_eq!(schedule.reject(1, false, &now), Rejection::TooSoon);
+}
+
+#[test]
+fn a_slow_reply_at_the_end_does_not_make_a_repeated_token_live_anew() {
+    let mut schedule = Schedule::default();
+    let start = Moment::now();
+    schedule.begin(&start, false);
+    schedule.granted(start, LIFE, false, &start, 0.5);
+    // Our clock is 5 % fast: for the server, the token lives for 0.3 s yet.
+    let asked = start.later(SECOND.mul_f64(314.7));
+    schedule.begin(&asked, false);
+    let now = asked.later(SECOND);
+    let granted = schedule.granted(asked, LIFE, true, &now, 0.5);
+    assert_eq!(granted, Granted::Ended);
+    assert!(!schedule.is_usable(&now));
+}
+
+#[test]
+fn a_wall_clock_set_forward_does_not_make_a_repeated_token_live_anew_at_its_end() {
+    let mut schedule = Schedule::default();
+    let start = Moment::now();
+    schedule.begin(&start, false);
+    schedule.granted(start, LIFE, false, &start, 0.5);
+    // The monotonic clock is 5 % fast: for the server, the token lives for 2 s yet.
+    let mut now = start.later(SECOND * 313);
+    now.wall += HOUR;
+    schedule.begin(&now, false);
+    let granted = schedule.granted(now, LIFE, true, &now, 0.5);
+    assert_eq!(granted, Granted::Ended);
+    assert!(!schedule.is_usable(&now));
 }
 
 #[test]

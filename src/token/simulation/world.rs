@@ -54,6 +54,7 @@ pub(super) struct Seat {
     pub(super) term: Option<Term>,
     /// The newest generation that a server accepted.
     worked: u64,
+    pub(super) grants: u64,
     pub(super) repeats: u64,
 }
 
@@ -95,6 +96,7 @@ impl World {
             attempted: Duration::ZERO,
             term: None,
             worked: 0,
+            grants: 0,
             repeats: 0,
         };
         Self {
@@ -266,6 +268,7 @@ impl World {
                 let repeated = seat
                     .newest
                     .is_some_and(|newest| newest.value == token.value);
+                seat.grants += 1;
                 seat.repeats += u64::from(repeated);
                 seat.schedule.answered_in(answer.after);
                 let granted = seat
