@@ -281,7 +281,12 @@ impl Schedule {
             });
             return Granted::Keep { term };
         }
-        if age - term.life <= Timing::of(held.term.life).repeat_grace() {
+        // How far past its end it was repeated: the reply may have been slow.
+        let grace = Timing::of(held.term.life).repeat_grace();
+        let by_clock = asked.monotonic_since(&held.term.asked);
+        let past_by_clock = by_clock.checked_sub(held.term.life);
+        let past = asked.since(&held.term.asked).saturating_sub(term.life);
+        if past <= grace || past_by_clock.is_some_and(|past| past <= grace) {
             self.repeats.seen_at_end(now);
             self.held = Some(Held {
                 revoked: false,
@@ -292,15 +297,11 @@ impl Schedule {
         // The server still hands it out well past what we took for its end: a
         // clock of ours was wrong, or the server prolongs. What the monotonic
         // clock knows still bounds it.
-        let by_clock = held
+        let life = held
             .term
             .life
-            .saturating_sub(now.monotonic_since(&held.term.asked));
-        let life = if by_clock.is_zero() {
-            life
-        } else {
-            life.min(by_clock)
-        };
+            .checked_sub(by_clock)
+            .map_or(life, |left| life.min(left));
         self.repeats.end_is_over();
         self.hold(Term::new(asked, life, chance))
     }

@@ -1,7 +1,8 @@
 //! The engine's decisions played against scripted endpoints in simulated time:
-//! hours and days pass in milliseconds, and clocks do as they like. One call
-//! per attempt; the hedge is proven where it is made.
+//! hours and days pass in milliseconds, and clocks do as they like.
 
+mod hedge;
+mod million;
 mod world;
 
 use std::time::Duration;
@@ -32,12 +33,22 @@ fn a_wrong_secret_costs_at_most_twenty_calls_in_the_first_hour() {
         Reason::InternalError,
         Reason::Redirect,
     ] {
-        for cells in [1, 2, 7] {
-            let mut world = World::new(cells, 2);
-            world.run(HOUR, |_, _| failing(reason), |_| {});
+        for (cells, secrets) in [(1, 1), (2, 1), (7, 1), (1, 2), (2, 2), (7, 2)] {
+            let mut world = World::new(cells, 2).with_secrets(secrets);
+            let mut tried = [0; 2];
+            let endpoint = |world: &mut World, _| {
+                tried[world.secret] += 1;
+                failing(reason)
+            };
+            world.run(HOUR, endpoint, |_| {});
             let calls = world.calls.len();
-            assert!(calls <= 20, "{reason:?}, {cells} scopes: {calls} calls");
-            assert!(calls >= 5, "{reason:?}, {cells} scopes: given up");
+            let context = format!("{reason:?}, {cells} scopes, {secrets} secrets: {calls} calls");
+            assert!(calls <= 20, "{context}");
+            assert!(calls >= 5, "{context}: given up");
+            assert!(
+                !reason.may_be_the_secret() || tried[secrets - 1] >= 2,
+                "{context}, of them {tried:?}"
+            );
         }
     }
 }
@@ -370,6 +381,36 @@ fn a_rejected_token_that_the_server_repeats_is_kept() {
         "nobody waits for a newer one"
     );
     assert_eq!(schedule.reject(1, false, &now), Rejection::TooSoon);
+}
+
+#[test]
+fn a_slow_reply_at_the_end_does_not_make_a_repeated_token_live_anew() {
+    let mut schedule = Schedule::default();
+    let start = Moment::now();
+    schedule.begin(&start, false);
+    schedule.granted(start, LIFE, false, &start, 0.5);
+    // Our clock is 5 % fast: for the server, the token lives for 0.3 s yet.
+    let asked = start.later(SECOND.mul_f64(314.7));
+    schedule.begin(&asked, false);
+    let now = asked.later(SECOND);
+    let granted = schedule.granted(asked, LIFE, true, &now, 0.5);
+    assert_eq!(granted, Granted::Ended);
+    assert!(!schedule.is_usable(&now));
+}
+
+#[test]
+fn a_wall_clock_set_forward_does_not_make_a_repeated_token_live_anew_at_its_end() {
+    let mut schedule = Schedule::default();
+    let start = Moment::now();
+    schedule.begin(&start, false);
+    schedule.granted(start, LIFE, false, &start, 0.5);
+    // The monotonic clock is 5 % fast: for the server, the token lives for 2 s yet.
+    let mut now = start.later(SECOND * 313);
+    now.wall += HOUR;
+    schedule.begin(&now, false);
+    let granted = schedule.granted(now, LIFE, true, &now, 0.5);
+    assert_eq!(granted, Granted::Ended);
+    assert!(!schedule.is_usable(&now));
 }
 
 #[test]

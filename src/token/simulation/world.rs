@@ -1,12 +1,14 @@
-//! True time, two clocks, cells that share a credential, and what they are
-//! answered.
+//! True time, two clocks, cells that share a credential and its secrets, and
+//! what they are answered.
 
 use std::time::Duration;
 
+use super::hedge::{Ended, Hedge};
 use crate::token::credential::{Credential, Effect};
 use crate::token::error::Reason;
 use crate::token::moment::Moment;
-use crate::token::schedule::Schedule;
+use crate::token::schedule::{Granted, Rejection, Schedule};
+use crate::token::timing::Term;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -27,6 +29,14 @@ pub(super) struct Token {
     pub(super) dies: Duration,
 }
 
+/// A state to begin with, never zero: xorshift takes long to leave a small one.
+fn mixed(seed: u64) -> u64 {
+    let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (state ^ (state >> 31)) | 1
+}
+
 pub(super) fn failing(reason: Reason) -> Answer {
     Answer {
         after: Duration::from_millis(50),
@@ -37,8 +47,26 @@ pub(super) fn failing(reason: Reason) -> Answer {
 pub(super) struct Seat {
     schedule: Schedule,
     pub(super) newest: Option<Token>,
-    attempt: Option<(Duration, Moment, Answer)>,
+    attempt: Option<Attempt>,
+    /// When the latest attempt ended.
+    pub(super) attempted: Duration,
+    /// The times of the newest token, as the engine takes them.
+    pub(super) term: Option<Term>,
+    /// The newest generation that a server accepted.
+    worked: u64,
+    pub(super) grants: u64,
     pub(super) repeats: u64,
+}
+
+/// The secrets are tried one after the other, as the renewal task does.
+struct Attempt {
+    hedge: Hedge,
+    /// The one it is made with.
+    secret: usize,
+    /// Secrets that may still be tried.
+    others: usize,
+    /// What the first secret was refused with.
+    refused: Option<(Reason, Option<Duration>)>,
 }
 
 /// True time, two clocks that may differ from it, and the cells.
@@ -49,6 +77,10 @@ pub(super) struct World {
     pub(super) wall_shift: i64,
     pub(super) rate: (f64, f64),
     credential: Credential,
+    /// How many there are, the one that is tried first, and the one in use now.
+    secrets: usize,
+    first_secret: usize,
+    pub(super) secret: usize,
     pub(super) seats: Vec<Seat>,
     pub(super) calls: Vec<(Duration, usize)>,
     random: u64,
@@ -61,6 +93,10 @@ impl World {
             schedule: Schedule::default(),
             newest: None,
             attempt: None,
+            attempted: Duration::ZERO,
+            term: None,
+            worked: 0,
+            grants: 0,
             repeats: 0,
         };
         Self {
@@ -70,14 +106,21 @@ impl World {
             wall_shift: 0,
             rate: (1.0, 1.0),
             credential: Credential::new(cells),
+            secrets: 1,
+            first_secret: 0,
+            secret: 0,
             seats: (0..cells).map(|_| seat()).collect(),
             calls: Vec::new(),
-            random: seed.wrapping_mul(2).wrapping_add(1),
+            random: mixed(seed),
             values: 0,
         }
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn with_secrets(self, secrets: usize) -> Self {
+        Self { secrets, ..self }
+    }
+
+    pub(super) fn now(&self) -> Moment {
         let monotonic = self.time.mul_f64(self.rate.0) - self.monotonic_lag;
         let wall = self.start.wall + self.time.mul_f64(self.rate.1);
         let shift = Duration::from_secs(self.wall_shift.unsigned_abs());
@@ -135,21 +178,41 @@ impl World {
     }
 
     /// Lets one cell do what is due; returns the time to its next step.
-    fn step(
+    pub(super) fn step(
         &mut self,
         index: usize,
         endpoint: &mut impl FnMut(&mut Self, usize) -> Answer,
     ) -> Duration {
         let now = self.now();
-        if let Some((ends, asked, answer)) = self.seats[index].attempt {
-            if self.time < ends {
-                return ends - self.time;
+        if let Some(mut attempt) = self.seats[index].attempt.take() {
+            self.secret = attempt.secret;
+            let time = self.time;
+            let ended = attempt.hedge.step(time, now, || {
+                self.calls.push((time, index));
+                endpoint(self, index)
+            });
+            let Some(Ended { asked, mut answer }) = ended else {
+                let next = attempt.hedge.next() - time;
+                self.seats[index].attempt = Some(attempt);
+                return next;
+            };
+            if let Err((reason, retry_after)) = answer.what
+                && reason.may_be_the_secret()
+            {
+                let refused = attempt.refused.unwrap_or((reason, retry_after));
+                if attempt.others > 0 {
+                    self.secret = (self.secret + 1) % self.secrets;
+                    return self.attempt(index, attempt.others - 1, Some(refused), endpoint);
+                }
+                answer.what = Err(refused);
             }
-            self.seats[index].attempt = None;
+            self.seats[index].attempted = time;
             self.settle(index, asked, answer, &now);
         }
         let seat = &mut self.seats[index];
-        seat.schedule.anchor_again(&now);
+        if let Some(term) = seat.schedule.anchor_again(&now) {
+            seat.term = Some(term);
+        }
         let wait = seat.schedule.wait(&now);
         if !wait.is_zero() {
             return wait;
@@ -158,17 +221,43 @@ impl World {
         if !wait.is_zero() {
             return wait;
         }
-        let probing = self.credential.is_probing();
-        let plan = self.seats[index].schedule.begin(&now, probing);
+        let is_probing = self.credential.is_probing();
+        let probe = if is_probing {
+            self.credential.probes()
+        } else {
+            0
+        };
+        self.secret = (self.first_secret + probe) % self.secrets;
+        let others = if !is_probing && self.credential.may_try_others() {
+            self.secrets - 1
+        } else {
+            0
+        };
+        self.attempt(index, others, None, endpoint)
+    }
+
+    /// Begins an attempt with the secret that is set.
+    fn attempt(
+        &mut self,
+        index: usize,
+        others: usize,
+        refused: Option<(Reason, Option<Duration>)>,
+        endpoint: &mut impl FnMut(&mut Self, usize) -> Answer,
+    ) -> Duration {
+        let now = self.now();
+        let is_probing = self.credential.is_probing();
+        let plan = self.seats[index].schedule.begin(&now, is_probing);
         self.calls.push((self.time, index));
-        let mut answer = endpoint(self, index);
-        if answer.after > plan.patience {
-            answer.after = plan.patience;
-            answer.what = Err((Reason::TimedOut, None));
-        }
-        let ends = self.time + answer.after;
-        self.seats[index].attempt = Some((ends, now, answer));
-        answer.after
+        let answer = endpoint(self, index);
+        let hedge = Hedge::begin(plan, self.time, now, answer);
+        let next = hedge.next() - self.time;
+        self.seats[index].attempt = Some(Attempt {
+            hedge,
+            secret: self.secret,
+            others,
+            refused,
+        });
+        next
     }
 
     fn settle(&mut self, index: usize, asked: Moment, answer: Answer, now: &Moment) {
@@ -179,10 +268,20 @@ impl World {
                 let repeated = seat
                     .newest
                     .is_some_and(|newest| newest.value == token.value);
+                seat.grants += 1;
                 seat.repeats += u64::from(repeated);
-                seat.schedule
+                seat.schedule.answered_in(answer.after);
+                let granted = seat
+                    .schedule
                     .granted(asked, token.says, repeated, now, chance);
+                match granted {
+                    Granted::Publish { term, .. } | Granted::Keep { term } => {
+                        seat.term = Some(term);
+                    }
+                    Granted::Ended => {}
+                }
                 seat.newest = Some(token);
+                self.first_secret = self.secret;
                 if self.credential.granted(index, now) {
                     for seat in &mut self.seats {
                         seat.schedule.wake(false);
@@ -190,6 +289,9 @@ impl World {
                 }
             }
             Err((reason, retry_after)) => {
+                if reason != Reason::TimedOut {
+                    seat.schedule.answered_in(answer.after);
+                }
                 let reason = seat.schedule.failed(reason, retry_after, now, chance);
                 let first = seat.schedule.first_cool_down(now);
                 match self.credential.failed(index, reason, now, first) {
@@ -217,8 +319,37 @@ impl World {
         }
     }
 
+    pub(super) fn is_attempting(&self, index: usize) -> bool {
+        self.seats[index].attempt.is_some()
+    }
+
+    /// A server accepted the token.
+    pub(super) fn accepted(&mut self, index: usize) {
+        let seat = &mut self.seats[index];
+        seat.worked = seat.schedule.generation();
+    }
+
+    /// A server rejected the newest token.
+    pub(super) fn reject(&mut self, index: usize) -> Rejection {
+        let now = self.now();
+        let time = self.time;
+        let seat = &mut self.seats[index];
+        let generation = seat.schedule.generation();
+        let had_worked = seat.worked >= generation;
+        let verdict = seat.schedule.reject(generation, had_worked, &now);
+        if verdict == Rejection::Hastened
+            && let Some(attempt) = &mut seat.attempt
+        {
+            attempt.hedge.hurry(time);
+        }
+        verdict
+    }
+
     /// Puts the machine to sleep: only true time and the wall clock go on.
     pub(super) fn suspend(&mut self, length: Duration) {
+        for attempt in self.seats.iter_mut().filter_map(|it| it.attempt.as_mut()) {
+            attempt.hedge.slept(length);
+        }
         self.time += length;
         self.monotonic_lag += length.mul_f64(self.rate.0);
     }
