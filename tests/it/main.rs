@@ -22,4 +22,5 @@ mod scrubbing;
 mod support;
 mod token_command;
 mod token_request;
+mod traps;
 mod who_may_call;

@@ -4,6 +4,7 @@
 mod program;
 mod recorder;
 mod scripted;
+mod token_endpoint;
 mod token_server;
 mod wire;
 
@@ -19,6 +20,7 @@ use dqe_proxy::telemetry::{AccessLog, Format};
 pub(crate) use program::Program;
 pub(crate) use recorder::{After, Reaction, Recorded, Recorder, TOKEN, When};
 pub(crate) use scripted::Scripted;
+pub(crate) use token_endpoint::TokenEndpoint;
 pub(crate) use token_server::{TokenServer, answer, granted};
 pub(crate) use wire::{Answer, Connection, call, get};
 
