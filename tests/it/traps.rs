@@ -64,32 +64,43 @@ fn together(running: &Running, count: usize) -> (Vec<u16>, Duration) {
 
 /// The program itself in front of `server`, with its log on stderr.
 fn program(server: &TokenEndpoint, variables: &[(&str, &str)]) -> (std::net::SocketAddr, Child) {
-    let address = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap()
-    };
-    let child = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"))
-        .args(["run", "--listen", &address.to_string(), "--admin", "off"])
-        .env_clear()
-        .env("DQE_SERVER", server.url())
-        .env("DQE_LICENCE", "X")
-        .env("DQE_CLIENT_SECRET", "hunter2")
-        .env("DQE_PROXY_DQE_SCOPES", "client_phone")
-        .env("DQE_PROXY_TOKEN_WAIT", "1s")
-        .envs(variables.iter().copied())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut started = None;
     eventually("it listens", || {
-        std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+        // Another test may take the free port first: then it ends, and is started on another.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"))
+            .args(["run", "--listen", &address.to_string(), "--admin", "off"])
+            .env_clear()
+            .env("DQE_SERVER", server.url())
+            .env("DQE_LICENCE", "X")
+            .env("DQE_CLIENT_SECRET", "hunter2")
+            .env("DQE_PROXY_DQE_SCOPES", "client_phone")
+            .env("DQE_PROXY_TOKEN_WAIT", "1s")
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut is_there = false;
+        eventually("it listens or has ended", || {
+            is_there =
+                std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+            is_there || child.try_wait().unwrap().is_some()
+        });
+        started = is_there.then_some((address, child));
+        started.is_some()
     });
-    (address, child)
+    started.unwrap()
 }
 
-/// Ends the program; all it wrote.
-fn end(mut child: Child) -> String {
-    child.kill().unwrap();
+/// Drains the program, so that nothing it logged is lost; all it wrote.
+fn end(child: Child) -> String {
+    let told = Command::new("bash")
+        .args(["-c", &format!("kill -TERM {}", child.id())])
+        .status();
+    assert!(told.unwrap().success());
     let output = child.wait_with_output().unwrap();
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
