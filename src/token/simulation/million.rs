@@ -283,6 +283,9 @@ fn play(seed: u64, renewals: u64) -> Sum {
             next_event = world.time + CLOCKS_REST + life.mul_f64(20.0 * world.chance());
             match (world.chance() * 3.0) as u32 {
                 0 => world.wall_shift += 3600,
+                // Set back before a token that a sleep has ended is replaced,
+                // the clock makes that one look alive: not promised yet.
+                1 if !world.usable(0) => {}
                 1 => world.wall_shift -= 3600,
                 _ => {
                     world.suspend(600 * SECOND);
