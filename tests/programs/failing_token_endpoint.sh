@@ -10,7 +10,7 @@ failing='token:any-of=status=500|reset|hang|html-200|empty-200,probability=0.3'
 for personality in token-reuse=off token-reuse=on one-token=on; do
     start_sandbox --token-life 2s --quiet --switch "$personality" --fault "$failing"
     start_proxy DQE_PROXY_LOG_ACCESS=false
-    curl -sS -o /dev/null --retry 20 --retry-delay 1 --retry-all-errors -f "$proxy/TEL/?Tel=0612345678" || fail "never ready"
+    curl -s -o /dev/null --retry 20 --retry-delay 1 --retry-all-errors -f "$proxy/TEL/?Tel=0612345678" || fail "never ready"
     before=$(counter issued.client_phone)
     wrk -t1 -c8 -d"${duration}s" "$proxy/TEL/?Tel=0612345678&Pays=FRA" >"$work/wrk.log"
     grep -qE 'Non-2xx|Socket errors' "$work/wrk.log" && fail "$personality: $(cat "$work/wrk.log") $(curl -sS "$admin/status.json")"
