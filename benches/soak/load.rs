@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -51,9 +51,16 @@ impl Tally {
     }
 }
 
+/// What the callers of one load share.
+#[derive(Debug, Default)]
+struct Progress {
+    stop: AtomicBool,
+    answered: AtomicU64,
+}
+
 /// Load that runs until it is ended.
 pub(crate) struct Load {
-    stop: Arc<AtomicBool>,
+    progress: Arc<Progress>,
     callers: JoinSet<Tally>,
     begun: Instant,
 }
@@ -62,7 +69,7 @@ impl Load {
     /// One caller for each address and call; each calls once in `pause`, and
     /// catches up when an answer took longer.
     pub(crate) fn start(addresses: &[SocketAddr], calls: &[Call], pause: Duration) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let progress = Arc::<Progress>::default();
         let begun = Instant::now();
         let mut callers = JoinSet::new();
         let pairs: Vec<_> = addresses
@@ -72,18 +79,23 @@ impl Load {
         let count = pairs.len().max(1) as f64;
         for (index, (address, call)) in pairs.into_iter().enumerate() {
             let first = begun + pause.mul_f64(index as f64 / count);
-            callers.spawn(call_on(address, call, first, pause, Arc::clone(&stop)));
+            callers.spawn(call_on(address, call, first, pause, Arc::clone(&progress)));
         }
         Self {
-            stop,
+            progress,
             callers,
             begun,
         }
     }
 
+    /// Calls answered so far, however.
+    pub(crate) fn answered(&self) -> u64 {
+        self.progress.answered.load(Ordering::Relaxed)
+    }
+
     /// Ends it: what came of it, and how long it ran.
     pub(crate) async fn end(mut self) -> Result<(Tally, Duration), Failure> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.progress.stop.store(true, Ordering::Relaxed);
         let mut tally = Tally::default();
         while let Some(one) = self.callers.join_next().await {
             tally.add(one?);
@@ -97,7 +109,7 @@ async fn call_on(
     call: Call,
     first: Instant,
     pause: Duration,
-    stop: Arc<AtomicBool>,
+    progress: Arc<Progress>,
 ) -> Tally {
     let mut tally = Tally::default();
     let mut caller = Caller::of(address);
@@ -105,23 +117,18 @@ async fn call_on(
     loop {
         sleep_until(next).await;
         next += pause;
-        if stop.load(Ordering::Relaxed) {
+        if progress.stop.load(Ordering::Relaxed) {
             return tally;
         }
         let begun = Instant::now();
         let what = match caller.get(call.target).await {
-            Ok(answer) if answer.status != 200 => {
-                format!(
-                    "{} {}",
-                    answer.status,
-                    String::from_utf8_lossy(&answer.body)
-                )
-            }
+            Ok(answer) if answer.status != 200 => answer.refusal(),
             Ok(answer) if *answer.body != *call.body => "another body".to_owned(),
             Ok(_) => String::new(),
             Err(error) => error.to_string(),
         };
         tally.answered += 1;
+        progress.answered.fetch_add(1, Ordering::Relaxed);
         tally.slowest = tally.slowest.max(begun.elapsed());
         if !what.is_empty() {
             tally.failed += 1;

@@ -103,7 +103,8 @@ struct Extent {
     /// How the endpoint is down past the token's end.
     endings: &'static [&'static str],
     storms: usize,
-    rejection: Duration,
+    /// Calls that are all rejected.
+    rejections: u64,
 }
 
 impl Extent {
@@ -120,7 +121,7 @@ impl Extent {
             outage: 0.4,
             endings: &["status=503", "reset", "hang"],
             storms: 3,
-            rejection: Duration::from_secs(20),
+            rejections: 10_000,
         }
     }
 
@@ -128,7 +129,7 @@ impl Extent {
         Self {
             proxies: 3,
             renewals,
-            calm: Duration::from_secs(3),
+            calm: Duration::from_secs(6),
             warm_up: Duration::from_secs(3),
             longest: Duration::from_secs(20),
             outage_proxies: 1,
@@ -137,7 +138,7 @@ impl Extent {
             outage: 0.3,
             endings: &["status=503"],
             storms: 1,
-            rejection: Duration::from_secs(2),
+            rejections: 3_000,
         }
     }
 }
@@ -152,13 +153,14 @@ struct Bench {
 impl Bench {
     /// What may run side by side.
     async fn together(&self, personality: Personality) -> Result<Vec<Row>, Failure> {
-        let (mut rows, outage, correction, rotation) = tokio::try_join!(
+        let (mut rows, outage, correction, rotation, rejection) = tokio::try_join!(
             steady::measure(self, personality),
             outage::ride_through(self, personality),
             secrets::correction(self, personality),
             secrets::rotation(self, personality),
+            storm::rejection(self, personality),
         )?;
-        rows.extend([outage, correction, rotation]);
+        rows.extend([outage, correction, rotation, rejection]);
         Ok(rows)
     }
 
@@ -167,7 +169,6 @@ impl Bench {
         Ok(vec![
             outage::after_expiry(self, personality).await?,
             storm::revocation(self, personality).await?,
-            storm::rejection(self, personality).await?,
         ])
     }
 }

@@ -127,10 +127,10 @@ pub(crate) async fn rotation(bench: &Bench, personality: Personality) -> Result<
     pair.ready().await?;
     let load = Load::start(&[pair.proxy], &bench.calls, Duration::from_millis(50));
     sleep(LIFE).await;
+    pair.dqe.order("DELETE", "/counters", "").await?;
     pair.dqe
         .order("POST", &format!("/secret?value={NEXT}"), "")
         .await?;
-    pair.dqe.order("DELETE", "/counters", "").await?;
     sleep(LIFE * 2).await;
     let (tally, _) = load.end().await?;
     let counters = pair.dqe.counters().await?;

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -19,6 +20,15 @@ const LARGEST: usize = 4 * 1024 * 1024;
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Status, and the code that a refusal of the proxy carries.
+    pub(crate) fn refusal(&self) -> String {
+        let body: Option<Value> = serde_json::from_slice(&self.body).ok();
+        let code = body.as_ref().and_then(|body| body.get("code")?.as_str());
+        format!("{} {}", self.status, code.unwrap_or("without a code"))
+    }
 }
 
 /// One caller with its connection, which is opened when it is first needed and
