@@ -265,9 +265,17 @@ impl Schedule {
         now: &Moment,
         chance: f64,
     ) -> Granted {
-        // The earlier of the two expiries is the one to trust.
+        // The earlier of the two expiries is the one to trust. A rest told in whole
+        // seconds may be cut by up to one, which says nothing against the first.
+        let told = asked.since(&held.term.asked) + life;
+        let cut = if life.subsec_nanos() == 0 {
+            Duration::from_secs(1)
+        } else {
+            Duration::ZERO
+        };
+        let says_less = told + cut <= held.term.life;
         let term = Term {
-            life: held.term.life.min(asked.since(&held.term.asked) + life),
+            life: if says_less { told } else { held.term.life },
             ..held.term
         };
         let age = term.age(now);
