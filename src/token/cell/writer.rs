@@ -25,6 +25,9 @@ impl Cell {
     /// fails, which the first moments after a loss do not tell yet; puts a token whose wall clock was set back onto it again.
     pub(in crate::token) fn look(&self, now: &Moment) -> (State, bool) {
         let mut ledger = self.ledger();
+        if ledger.schedule.note_end(now) {
+            self.token.store(None);
+        }
         if let Some(term) = ledger.schedule.anchor_again(now) {
             self.publish_again(&mut ledger, term);
         }

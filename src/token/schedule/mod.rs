@@ -69,6 +69,16 @@ struct Held {
     term: Term,
     generation: u64,
     revoked: bool,
+    /// It was seen to be no longer usable: a wall clock set back afterwards
+    /// does not bring it to life again.
+    ended: bool,
+}
+
+impl Held {
+    /// It has ended, and a clock set back makes it look alive.
+    fn is_revived(&self, now: &Moment) -> bool {
+        self.ended && self.term.is_usable(now)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +125,7 @@ impl Schedule {
     /// Whether there is a token that may be sent.
     pub(super) fn is_usable(&self, now: &Moment) -> bool {
         self.held
-            .is_some_and(|held| !held.revoked && held.term.is_usable(now))
+            .is_some_and(|held| !held.revoked && !held.ended && held.term.is_usable(now))
     }
 
     /// Time until the next attempt is due; zero when it is.
@@ -130,13 +140,14 @@ impl Schedule {
         if let (Some(_), Some((at, pause))) = (self.rejected, self.lost) {
             return pause.saturating_sub(now.since(&at));
         }
-        let Some(held) = self.held.filter(|held| !held.revoked && !self.suspected) else {
-            return Duration::ZERO;
-        };
         if let Some((number, at)) = self.repeats.at_end() {
             let pause = self.pause_length(Pause::AtEnd(number), now);
             return pause.saturating_sub(now.since(&at));
         }
+        let lives = |held: &Held| !held.revoked && !held.is_revived(now);
+        let Some(held) = self.held.filter(|held| lives(held) && !self.suspected) else {
+            return Duration::ZERO;
+        };
         held.term.renew_after.saturating_sub(held.term.age(now))
     }
 
@@ -156,6 +167,10 @@ impl Schedule {
         let Some(held) = self.held.filter(|_| !self.is_usable(now)) else {
             return false;
         };
+        if held.is_revived(now) {
+            // When it was lost is no longer known.
+            return false;
+        }
         let since = match self.lost {
             Some((at, _)) if held.revoked => now.since(&at),
             Some(_) | None if self.repeats.is_expected() => {
@@ -253,6 +268,7 @@ impl Schedule {
             term,
             generation,
             revoked: false,
+            ended: false,
         });
         Granted::Publish { generation, term }
     }
@@ -285,6 +301,7 @@ impl Schedule {
             self.held = Some(Held {
                 term,
                 revoked: false,
+                ended: false,
                 ..held
             });
             return Granted::Keep { term };
@@ -430,11 +447,27 @@ impl Schedule {
         self.pause_length(Pause::CoolDown(0), now)
     }
 
+    /// Notes that the token has ended, should it have. True when that is new.
+    pub(super) fn note_end(&mut self, now: &Moment) -> bool {
+        let held = self.held.as_mut();
+        let Some(held) = held.filter(|held| !held.ended && !held.term.is_usable(now)) else {
+            return false;
+        };
+        held.ended = true;
+        true
+    }
+
+    /// Whether the token has ended although the clocks say that it lives.
+    #[cfg(test)]
+    pub(super) fn is_revived(&self, now: &Moment) -> bool {
+        self.held.is_some_and(|held| held.is_revived(now))
+    }
+
     /// Ties the token to the wall clock again after it was set back. `Some`
     /// when the token's times have changed.
     pub(super) fn anchor_again(&mut self, now: &Moment) -> Option<Term> {
         let held = self.held.as_mut()?;
         held.term = held.term.anchored_again(now)?;
-        (!held.revoked).then_some(held.term)
+        (!held.revoked && !held.ended).then_some(held.term)
     }
 }

@@ -193,7 +193,7 @@ impl Watch {
         let usable = world.usable(0);
         let seat = &world.seats[0];
         let term = seat.term.expect("the first call succeeds");
-        let is_due = term.age(&world.now()) >= term.renew_after;
+        let is_due = term.age(&world.now()) >= term.renew_after || world.is_revived(0);
         if !usable {
             let since = *self.unusable_since.get_or_insert_with(|| {
                 self.sum.losses += u64::from(server.manner == Manner::New);
@@ -283,9 +283,6 @@ fn play(seed: u64, renewals: u64) -> Sum {
             next_event = world.time + CLOCKS_REST + life.mul_f64(20.0 * world.chance());
             match (world.chance() * 3.0) as u32 {
                 0 => world.wall_shift += 3600,
-                // Set back before a token that a sleep has ended is replaced,
-                // the clock makes that one look alive: not promised yet.
-                1 if !world.usable(0) => {}
                 1 => world.wall_shift -= 3600,
                 _ => {
                     world.suspend(600 * SECOND);

@@ -210,6 +210,7 @@ impl World {
             self.settle(index, asked, answer, &now);
         }
         let seat = &mut self.seats[index];
+        seat.schedule.note_end(&now);
         if let Some(term) = seat.schedule.anchor_again(&now) {
             seat.term = Some(term);
         }
@@ -305,6 +306,11 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Whether a clock set back makes an ended token look alive.
+    pub(super) fn is_revived(&self, index: usize) -> bool {
+        self.seats[index].schedule.is_revived(&self.now())
     }
 
     pub(super) fn usable(&self, index: usize) -> bool {
