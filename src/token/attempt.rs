@@ -13,9 +13,10 @@ use super::schedule::Plan;
 /// refusal ends it at once. With `plan.again_every` the younger call is
 /// replaced by a new one at that interval, while the older keeps its time: a
 /// slow endpoint is waited for, and one that has come back is found soon. At
-/// most two calls are in flight. When `hurried` ends, callers have begun to be
-/// held for this attempt: from then on new calls come as often as
-/// `plan.when_urgent` says.
+/// most two calls are in flight, and none begins once the first has had its
+/// time, so that failures that come slowly have an end. When `hurried` ends,
+/// callers have begun to be held for this attempt: from then on new calls come
+/// as often as `plan.when_urgent` says.
 pub(super) async fn attempt<F>(
     mut plan: Plan,
     hurried: impl Future<Output = ()>,
@@ -24,6 +25,7 @@ pub(super) async fn attempt<F>(
 where
     F: Future<Output = Result<Success, Failure>>,
 {
+    let latest = Instant::now() + plan.patience;
     let mut older = Some(Box::pin(call()));
     let mut younger: Option<Pin<Box<F>>> = None;
     let mut next_call = plan.hedge_after.map(|after| Instant::now() + after);
@@ -38,7 +40,7 @@ where
                     Err(failure) => {
                         // After a whole patience of silence the caller decides what is next.
                         let is_over = younger.is_none()
-                            || failure.reason.is_permanent()
+                            || plan.ends_at(failure.reason)
                             || plan.again_every.is_some()
                                 && failure.reason == Reason::TimedOut;
                         if is_over {
@@ -51,7 +53,7 @@ where
             result = ended(&mut younger) => {
                 match result {
                     Ok(success) => return Ok(success),
-                    Err(failure) if failure.reason.is_permanent() => return Err(failure),
+                    Err(failure) if plan.ends_at(failure.reason) => return Err(failure),
                     Err(_) => younger = None,
                 }
             }
@@ -63,7 +65,8 @@ where
             }
             () = until(next_call) => {
                 younger = Some(Box::pin(call()));
-                next_call = plan.again_every.map(|interval| Instant::now() + interval);
+                let next = plan.again_every.map(|interval| Instant::now() + interval);
+                next_call = next.filter(|next| *next < latest);
             }
         }
     }
@@ -97,12 +100,14 @@ mod tests {
         hedge_after: Some(Duration::from_millis(350)),
         again_every: Some(Duration::from_millis(600)),
         when_urgent: Duration::from_millis(100),
+        ends_at_500: false,
     };
     const LIVING: Plan = Plan {
         patience: Duration::from_secs(3),
         hedge_after: Some(Duration::from_millis(1500)),
         again_every: None,
         when_urgent: Duration::from_millis(100),
+        ends_at_500: false,
     };
 
     fn success() -> Result<Success, Failure> {

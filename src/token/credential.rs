@@ -71,6 +71,11 @@ pub(super) struct Credential {
     streak: u32,
     /// Probes in a row without a clear answer.
     unclear: u32,
+    /// While nothing is granted: the cell that asks for all. The others' calls
+    /// go alone, so that a credential that is refused slowly costs few.
+    leader: Option<usize>,
+    /// The other secrets have been tried since the last grant or change.
+    others_tried: bool,
 }
 
 impl Credential {
@@ -84,6 +89,8 @@ impl Credential {
             fives: 0,
             streak: 0,
             unclear: 0,
+            leader: None,
+            others_tried: false,
         }
     }
 
@@ -113,9 +120,15 @@ impl Credential {
         seat.turn = self.turns;
         seat.asked = None;
         let length = match self.standing {
-            Standing::Unproven | Standing::Proven => STAGGER,
-            // A probe that dies without a trace must not close the gate for good.
-            Standing::Refused => LONGEST_ATTEMPT + Duration::from_secs(1),
+            Standing::Unproven | Standing::Proven => {
+                self.leader.get_or_insert(cell);
+                STAGGER
+            }
+            Standing::Refused => {
+                self.leader = Some(cell);
+                // A probe that dies without a trace must not close the gate for good.
+                LONGEST_ATTEMPT + Duration::from_secs(1)
+            }
         };
         self.closed = Some((*now, length));
         Duration::ZERO
@@ -126,13 +139,24 @@ impl Credential {
         self.standing == Standing::Refused
     }
 
-    /// Whether an attempt that is refused may try the credential's other
-    /// secrets. While nothing has been granted with them, once is enough for
-    /// all cells: a licence code that is wrong refuses every secret.
-    pub(super) fn may_try_others(&self) -> bool {
+    /// Whether a cell's attempt is one call at a time: it only looks if the
+    /// credential is still refused, or another cell asks for all.
+    pub(super) fn is_quiet(&self, cell: usize) -> bool {
+        match self.standing {
+            Standing::Proven => false,
+            Standing::Unproven => self.leader != Some(cell),
+            Standing::Refused => true,
+        }
+    }
+
+    /// Whether an attempt that was refused may try the credential's other
+    /// secrets; takes the permission when it may. While nothing has been granted
+    /// with them, once is enough for all cells: a licence code that is wrong
+    /// refuses every secret.
+    pub(super) fn may_try_others(&mut self) -> bool {
         match self.standing {
             Standing::Proven => true,
-            Standing::Unproven => self.seats.iter().all(|seat| !seat.refused),
+            Standing::Unproven => !std::mem::replace(&mut self.others_tried, true),
             Standing::Refused => false,
         }
     }
@@ -158,6 +182,8 @@ impl Credential {
         self.fives = 0;
         self.streak = 0;
         self.unclear = 0;
+        self.leader = None;
+        self.others_tried = false;
         was_held_back
     }
 
@@ -170,6 +196,15 @@ impl Credential {
         now: &Moment,
         first_cool_down: Duration,
     ) -> Effect {
+        let led = self.leader == Some(cell);
+        if led {
+            self.leader = None;
+        }
+        if self.standing == Standing::Refused && !led {
+            // It began before the refusal was known: it is no probe.
+            self.seats[cell].refused |= reason.is_permanent();
+            return Effect::OwnMatter;
+        }
         if !reason.is_permanent() {
             return self.failed_unclearly(reason, now);
         }
@@ -194,6 +229,7 @@ impl Credential {
 
     fn refuse(&mut self, reason: Reason, now: &Moment, first_cool_down: Duration) -> Effect {
         self.standing = Standing::Refused;
+        self.leader = None;
         let wait = doubled(first_cool_down, self.streak, LONGEST_COOL_DOWN);
         self.streak = self.streak.saturating_add(1);
         self.unclear = 0;
@@ -242,6 +278,8 @@ impl Credential {
         self.fives = 0;
         self.streak = 0;
         self.unclear = 0;
+        self.leader = None;
+        self.others_tried = false;
         for seat in &mut self.seats {
             seat.refused = false;
             seat.granted = None;

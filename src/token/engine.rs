@@ -136,18 +136,27 @@ impl Engine {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// The secrets an attempt may use, the best first; `probing`: a refused
-    /// credential is only looked at, by one call, so that they take turns.
-    pub(super) fn candidates(&self, probing: bool) -> Result<Vec<Candidate>, SecretError> {
+    /// The secrets an attempt may use, the best first. A refused credential is
+    /// only looked at, by one call, for which they take turns.
+    pub(super) fn candidates(&self) -> Result<Vec<Candidate>, SecretError> {
         let mut candidates = locked(&self.secrets).candidates()?;
-        if probing {
-            let probe = locked(&self.credential).probes() % candidates.len();
+        let credential = locked(&self.credential);
+        if credential.is_probing() {
+            let probe = credential.probes() % candidates.len();
             candidates.swap(0, probe);
-        }
-        if probing || !locked(&self.credential).may_try_others() {
             candidates.truncate(1);
         }
         Ok(candidates)
+    }
+
+    /// Whether an attempt that was refused may go on with the next secret.
+    pub(super) fn may_try_others(&self) -> bool {
+        locked(&self.credential).may_try_others()
+    }
+
+    /// Whether the next secret is tried by one call at a time.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        locked(&self.credential).is_in_trouble()
     }
 
     /// A token was granted for this secret.
@@ -179,13 +188,14 @@ impl Engine {
         }
     }
 
-    /// Asks for the turn of a cell that is due. `Ok`: go, and whether this is
-    /// only a probe of a refused credential; `Err`: ask again after that time.
+    /// Asks for the turn of a cell that is due. `Ok`: go, and whether by one
+    /// call at a time; `Err`: ask again after that time.
     pub(super) fn ask_turn(&self, cell: &Cell, now: &Moment) -> Result<bool, Duration> {
         let mut credential = locked(&self.credential);
-        let wait = credential.ask(self.seat(cell), now);
+        let seat = self.seat(cell);
+        let wait = credential.ask(seat, now);
         if wait.is_zero() {
-            Ok(credential.is_probing())
+            Ok(credential.is_quiet(seat))
         } else {
             Err(wait)
         }
@@ -195,7 +205,10 @@ impl Engine {
     pub(super) fn settle_grant(&self, cell: &Cell, now: &Moment) {
         let sets_free = locked(&self.credential).granted(self.seat(cell), now);
         if sets_free {
-            self.others(cell).for_each(|other| other.wake(false));
+            self.others(cell).for_each(|other| {
+                other.wake(false);
+                other.hasten(now);
+            });
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) async fn run(engine: Arc<Engine>, cell: Arc<Cell>) -> Infallible {
             Err(due_in)
         };
         match turn {
-            Ok(probing) => renew(&engine, &cell, probing, &mut herald).await,
+            Ok(quiet) => renew(&engine, &cell, quiet, &mut herald).await,
             Err(wait) => {
                 tokio::select! {
                     () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
@@ -47,13 +47,13 @@ pub(super) async fn run(engine: Arc<Engine>, cell: Arc<Cell>) -> Infallible {
     }
 }
 
-async fn renew(engine: &Engine, cell: &Cell, probing: bool, herald: &mut Herald) {
-    let candidates = engine.candidates(probing);
+async fn renew(engine: &Engine, cell: &Cell, quiet: bool, herald: &mut Herald) {
+    let candidates = engine.candidates();
     let epoch = engine.epoch();
     let outcome = match candidates {
-        Ok(candidates) => try_each(engine, cell, probing, &candidates).await,
+        Ok(candidates) => try_each(engine, cell, quiet, &candidates).await,
         Err(error) => {
-            cell.begin(&Moment::now(), probing);
+            cell.begin(&Moment::now(), quiet);
             let detail = Some(error.to_string());
             Err(Failure::without_reply(Reason::SecretUnreadable, detail))
         }
@@ -85,12 +85,16 @@ async fn renew(engine: &Engine, cell: &Cell, probing: bool, herald: &mut Herald)
 async fn try_each(
     engine: &Engine,
     cell: &Cell,
-    probing: bool,
+    quiet: bool,
     candidates: &[Candidate],
 ) -> Result<Success, Failure> {
     let mut refused = None;
     for candidate in candidates {
-        let plan = cell.begin(&Moment::now(), probing);
+        if refused.is_some() && !engine.may_try_others() {
+            break;
+        }
+        let quiet = quiet || refused.is_some() && engine.is_in_trouble();
+        let plan = cell.begin(&Moment::now(), quiet);
         let endpoint = engine.endpoint();
         let call = || {
             cell.note_call();

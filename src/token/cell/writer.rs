@@ -42,8 +42,8 @@ impl Cell {
         self.ledger().schedule.wait(now)
     }
 
-    pub(in crate::token) fn begin(&self, now: &Moment, probing: bool) -> Plan {
-        self.ledger().schedule.begin(now, probing)
+    pub(in crate::token) fn begin(&self, now: &Moment, quiet: bool) -> Plan {
+        self.ledger().schedule.begin(now, quiet)
     }
 
     /// Counts one call to the token endpoint.
@@ -162,6 +162,14 @@ impl Cell {
             .store(ledger.schedule.is_refused(), Ordering::Relaxed);
         drop(ledger);
         self.nudge.notify_one();
+    }
+
+    /// The endpoint answers others: an attempt that is under way without a
+    /// usable token need not wait for a call that is silent.
+    pub(in crate::token) fn hasten(&self, now: &Moment) {
+        if self.ledger().schedule.is_attempting_without_token(now) {
+            self.hurry.notify_one();
+        }
     }
 
     /// Ends when callers begin to be held for the attempt under way.

@@ -28,6 +28,17 @@ pub(super) struct Plan {
     pub(super) again_every: Option<Duration>,
     /// Takes the place of both when callers are held for this attempt.
     pub(super) when_urgent: Duration,
+    /// A 500 ends the attempt, as a refusal does: nothing has been granted yet,
+    /// so that it may well be one.
+    pub(super) ends_at_500: bool,
+}
+
+impl Plan {
+    /// Whether a failure for this reason ends the attempt, whatever else is
+    /// still in flight.
+    pub(super) fn ends_at(&self, reason: Reason) -> bool {
+        reason.is_permanent() || self.ends_at_500 && reason == Reason::InternalError
+    }
 }
 
 /// What is to be done with a granted token.
@@ -181,32 +192,39 @@ impl Schedule {
         since < URGENCY
     }
 
-    /// Begins an attempt at `now`. `probing`: the credential is refused, and
-    /// this call only looks whether it still is, so nothing is in a hurry.
-    pub(super) fn begin(&mut self, now: &Moment, probing: bool) -> Plan {
+    /// Begins an attempt at `now`. `quiet`: by one call at a time, since it only
+    /// looks whether the credential is still refused, or another cell asks for all.
+    pub(super) fn begin(&mut self, now: &Moment, quiet: bool) -> Plan {
         self.woken = false;
         self.attempting = true;
+        // A 500 that has never been anything else is tried again a few times, slowly
+        // answered or not.
+        let is_500 = |it: Failure| it.reason == Reason::InternalError;
+        let ends_at_500 = !self.ever_granted;
+        let quiet = quiet || ends_at_500 && self.failure.is_some_and(is_500);
         let timing = self.held.map(|held| Timing::of(held.term.life));
         // An endpoint that is known to be slow is given its time.
         let usual = self.round_trip.map_or(Duration::ZERO, |time| time * 2);
         let when_urgent = timing.map_or(COLD_SILENCE, |timing| {
             timing.urgent_silence(self.round_trip)
         });
-        if self.is_urgent(now) && !probing {
+        if self.is_urgent(now) && !quiet {
             return Plan {
                 patience: URGENCY.max(usual).min(LONGEST_ATTEMPT),
                 hedge_after: Some(when_urgent),
                 again_every: Some(when_urgent),
                 when_urgent,
+                ends_at_500,
             };
         }
         if let Some(timing) = timing.filter(|_| self.is_usable(now)) {
             let patience = timing.attempt_timeout().max(usual).min(LONGEST_ATTEMPT);
             return Plan {
                 patience,
-                hedge_after: (!probing).then_some(patience / 2),
+                hedge_after: (!quiet).then_some(patience / 2),
                 again_every: None,
                 when_urgent,
+                ends_at_500,
             };
         }
         let silence = timing.map_or(COLD_SILENCE, |timing| {
@@ -215,9 +233,10 @@ impl Schedule {
         let at_least_usual = |time: Duration| time.max(usual).min(LONGEST_SILENCE);
         Plan {
             patience: LONGEST_ATTEMPT,
-            hedge_after: (!probing).then(|| at_least_usual(silence)),
-            again_every: (!probing).then(|| at_least_usual(COLD_INTERVAL)),
+            hedge_after: (!quiet).then(|| at_least_usual(silence)),
+            again_every: (!quiet).then(|| at_least_usual(COLD_INTERVAL)),
             when_urgent,
+            ends_at_500,
         }
     }
 
@@ -395,6 +414,10 @@ impl Schedule {
     /// An attempt was dropped half-way: its task has ended.
     pub(super) fn interrupted(&mut self) {
         self.attempting = false;
+    }
+
+    pub(super) fn is_attempting_without_token(&self, now: &Moment) -> bool {
+        self.attempting && !self.is_usable(now)
     }
 
     pub(super) fn is_refused(&self) -> bool {

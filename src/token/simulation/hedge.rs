@@ -27,6 +27,8 @@ pub(super) struct Hedge {
     older: Call,
     younger: Option<Call>,
     next_call: Option<Duration>,
+    /// No call begins from then on.
+    latest: Duration,
     is_hurried: bool,
 }
 
@@ -38,6 +40,7 @@ impl Hedge {
             older: Call::new(&plan, time, now, answer),
             younger: None,
             next_call: plan.hedge_after.map(|after| time + after),
+            latest: time + plan.patience,
             is_hurried: false,
         }
     }
@@ -64,7 +67,7 @@ impl Hedge {
                 let Err((reason, _)) = self.older.answer.what else {
                     return Some(self.older.ended());
                 };
-                let is_over = reason.is_permanent()
+                let is_over = self.plan.ends_at(reason)
                     || self.plan.again_every.is_some() && reason == Reason::TimedOut;
                 match self.younger.take() {
                     Some(younger) if !is_over => self.older = younger,
@@ -72,12 +75,13 @@ impl Hedge {
                 }
             } else if let Some(younger) = self.younger.filter(|call| call.ends <= time) {
                 match younger.answer.what {
-                    Err((reason, _)) if !reason.is_permanent() => self.younger = None,
+                    Err((reason, _)) if !self.plan.ends_at(reason) => self.younger = None,
                     Ok(_) | Err(_) => return Some(younger.ended()),
                 }
             } else if self.next_call.is_some_and(|next| next <= time) {
                 self.younger = Some(Call::new(&self.plan, time, now, call()));
-                self.next_call = self.plan.again_every.map(|interval| time + interval);
+                let next = self.plan.again_every.map(|interval| time + interval);
+                self.next_call = next.filter(|next| *next < self.latest);
             } else {
                 return None;
             }
@@ -98,6 +102,7 @@ impl Hedge {
             younger.ends += length;
         }
         self.next_call = self.next_call.map(|next| next + length);
+        self.latest += length;
     }
 }
 
@@ -150,6 +155,7 @@ mod tests {
             hedge_after: (world.chance() < 0.8).then(|| millis(1 + below(world, 1500))),
             again_every: (world.chance() < 0.5).then(|| millis(20 + below(world, 600))),
             when_urgent: millis(20 + below(world, 300)),
+            ends_at_500: world.chance() < 0.5,
         }
     }
 
@@ -165,7 +171,7 @@ mod tests {
             4 => Err((Reason::InvalidClient, None)),
             5 => Err((Reason::EndpointUnavailable, None)),
             6 => Err((Reason::TimedOut, None)),
-            _ => Err((Reason::HtmlReply, None)),
+            _ => Err((Reason::InternalError, None)),
         };
         Answer {
             after: millis(below(world, longest)),

@@ -33,16 +33,22 @@ fn a_wrong_secret_costs_at_most_twenty_calls_in_the_first_hour() {
         Reason::InternalError,
         Reason::Redirect,
     ] {
-        for (cells, secrets) in [(1, 1), (2, 1), (7, 1), (1, 2), (2, 2), (7, 2)] {
+        let worlds = [(1, 1), (2, 1), (7, 1), (1, 2), (2, 2), (7, 2)];
+        let paces = [50, 400, 1000, 2900].map(Duration::from_millis);
+        for ((cells, secrets), after) in worlds.into_iter().flat_map(|it| paces.map(|p| (it, p))) {
             let mut world = World::new(cells, 2).with_secrets(secrets);
             let mut tried = [0; 2];
             let endpoint = |world: &mut World, _| {
                 tried[world.secret] += 1;
-                failing(reason)
+                Answer {
+                    after,
+                    ..failing(reason)
+                }
             };
             world.run(HOUR, endpoint, |_| {});
             let calls = world.calls.len();
-            let context = format!("{reason:?}, {cells} scopes, {secrets} secrets: {calls} calls");
+            let context =
+                format!("{reason:?}, {cells} scopes, {secrets} secrets, {after:?}: {calls} calls");
             assert!(calls <= 20, "{context}");
             assert!(calls >= 5, "{context}: given up");
             assert!(

@@ -200,7 +200,7 @@ impl World {
                 && reason.may_be_the_secret()
             {
                 let refused = attempt.refused.unwrap_or((reason, retry_after));
-                if attempt.others > 0 {
+                if attempt.others > 0 && self.credential.may_try_others() {
                     self.secret = (self.secret + 1) % self.secrets;
                     return self.attempt(index, attempt.others - 1, Some(refused), endpoint);
                 }
@@ -229,11 +229,7 @@ impl World {
             0
         };
         self.secret = (self.first_secret + probe) % self.secrets;
-        let others = if !is_probing && self.credential.may_try_others() {
-            self.secrets - 1
-        } else {
-            0
-        };
+        let others = if is_probing { 0 } else { self.secrets - 1 };
         self.attempt(index, others, None, endpoint)
     }
 
@@ -246,8 +242,9 @@ impl World {
         endpoint: &mut impl FnMut(&mut Self, usize) -> Answer,
     ) -> Duration {
         let now = self.now();
-        let is_probing = self.credential.is_probing();
-        let plan = self.seats[index].schedule.begin(&now, is_probing);
+        let is_another_secret = refused.is_some() && self.credential.is_in_trouble();
+        let quiet = is_another_secret || self.credential.is_quiet(index);
+        let plan = self.seats[index].schedule.begin(&now, quiet);
         self.calls.push((self.time, index));
         let answer = endpoint(self, index);
         let hedge = Hedge::begin(plan, self.time, now, answer);
@@ -284,8 +281,14 @@ impl World {
                 seat.newest = Some(token);
                 self.first_secret = self.secret;
                 if self.credential.granted(index, now) {
+                    let time = self.time;
                     for seat in &mut self.seats {
                         seat.schedule.wake(false);
+                        if let Some(attempt) = &mut seat.attempt
+                            && seat.schedule.is_attempting_without_token(now)
+                        {
+                            attempt.hedge.hurry(time);
+                        }
                     }
                 }
             }
