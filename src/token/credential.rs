@@ -18,6 +18,8 @@ const LONGEST_UNCLEAR_PAUSE: Duration = Duration::from_secs(60);
 const PROOF_LASTS: Duration = Duration::from_secs(10);
 /// A cell that has not asked for this long is not waiting for its turn.
 const ASK_LASTS: Duration = Duration::from_millis(1500);
+/// Tries of another secret without a clear answer, before it counts as refused.
+const MOST_UNCLEAR_OTHERS: u32 = 5;
 /// Pause of a cell that lets another one go first.
 const YIELD: Duration = Duration::from_millis(10);
 
@@ -57,6 +59,14 @@ struct Seat {
     refused: bool,
 }
 
+/// The secrets besides the first, since the last grant or change.
+#[derive(Clone, Copy, Debug, Default)]
+struct Others {
+    tried: bool,
+    /// Tries without a clear answer.
+    unclear: u32,
+}
+
 /// The standing of one credential.
 #[derive(Clone, Debug)]
 pub(super) struct Credential {
@@ -74,8 +84,7 @@ pub(super) struct Credential {
     /// While nothing is granted: the cell that asks for all. The others' calls
     /// go alone, so that a credential that is refused slowly costs few.
     leader: Option<usize>,
-    /// The other secrets have been tried since the last grant or change.
-    others_tried: bool,
+    others: Others,
 }
 
 impl Credential {
@@ -90,7 +99,7 @@ impl Credential {
             streak: 0,
             unclear: 0,
             leader: None,
-            others_tried: false,
+            others: Others::default(),
         }
     }
 
@@ -156,8 +165,16 @@ impl Credential {
     pub(super) fn may_try_others(&mut self) -> bool {
         match self.standing {
             Standing::Proven => true,
-            Standing::Unproven => !std::mem::replace(&mut self.others_tried, true),
+            Standing::Unproven => !std::mem::replace(&mut self.others.tried, true),
             Standing::Refused => false,
+        }
+    }
+
+    /// Another secret got no clear answer: it may be tried again, a few times.
+    pub(super) fn others_are_unclear(&mut self) {
+        if self.others.unclear < MOST_UNCLEAR_OTHERS {
+            self.others.unclear += 1;
+            self.others.tried = false;
         }
     }
 
@@ -183,7 +200,7 @@ impl Credential {
         self.streak = 0;
         self.unclear = 0;
         self.leader = None;
-        self.others_tried = false;
+        self.others = Others::default();
         was_held_back
     }
 
@@ -279,7 +296,7 @@ impl Credential {
         self.streak = 0;
         self.unclear = 0;
         self.leader = None;
-        self.others_tried = false;
+        self.others = Others::default();
         for seat in &mut self.seats {
             seat.refused = false;
             seat.granted = None;

@@ -154,6 +154,11 @@ impl Engine {
         locked(&self.credential).may_try_others()
     }
 
+    /// The next secret got no clear answer.
+    pub(super) fn others_are_unclear(&self) {
+        locked(&self.credential).others_are_unclear();
+    }
+
     /// Whether the next secret is tried by one call at a time.
     pub(super) fn is_in_trouble(&self) -> bool {
         locked(&self.credential).is_in_trouble()

@@ -108,7 +108,12 @@ async fn try_each(
             Err(failure) if failure.reason.may_be_the_secret() => {
                 refused.get_or_insert(failure);
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                if refused.is_some() {
+                    engine.others_are_unclear();
+                }
+                return Err(failure);
+            }
         }
     }
     let nothing = || Failure::without_reply(Reason::SecretUnreadable, None);

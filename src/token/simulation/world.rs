@@ -205,6 +205,8 @@ impl World {
                     return self.attempt(index, attempt.others - 1, Some(refused), endpoint);
                 }
                 answer.what = Err(refused);
+            } else if answer.what.is_err() && attempt.refused.is_some() {
+                self.credential.others_are_unclear();
             }
             self.seats[index].attempted = time;
             self.settle(index, asked, answer, &now);

@@ -98,6 +98,19 @@ fn known(secrets: &[&'static str]) -> Arc<Mutex<Vec<&'static str>>> {
     Arc::new(Mutex::new(secrets.to_vec()))
 }
 
+/// An engine whose secret, in the file at `path`, has been refused.
+async fn refused(endpoint: &Endpoint, path: &Path) -> (Arc<Engine>, Arc<Cell>) {
+    let mut settings = settings(endpoint.url(), &[Scope::Email]);
+    settings.client_secret = SecretSource::File(path.to_owned());
+    let engine = running(settings);
+    let cell = engine.cell(Scope::Email).unwrap();
+    until(SECOND, "the refusal", || {
+        cell.unavailable().reason == Reason::InvalidClient
+    })
+    .await;
+    (engine, cell)
+}
+
 /// Watches that no reader goes without a token until `condition` holds.
 async fn unseen(cell: &Cell, what: &str, condition: impl FnMut() -> bool) {
     let mut condition = condition;
@@ -134,14 +147,7 @@ async fn a_corrected_secret_file_works_within_two_seconds_however_it_is_written(
         write(&path, "wrong");
         let secrets = known(&["right"]);
         let endpoint = knowing(&secrets).await;
-        let mut settings = settings(endpoint.url(), &[Scope::Email]);
-        settings.client_secret = SecretSource::File(path.clone());
-        let engine = running(settings);
-        let cell = engine.cell(Scope::Email).unwrap();
-        until(SECOND, "the refusal", || {
-            cell.unavailable().reason == Reason::InvalidClient
-        })
-        .await;
+        let (_engine, cell) = refused(&endpoint, &path).await;
         write(&path, "right");
         let took = until(2 * SECOND, "a token", || has_token(&cell)).await;
         assert!(took < millis(1500), "{took:?}");
@@ -222,17 +228,36 @@ async fn a_signal_makes_a_changed_secret_count_at_once() {
     written_in_place(&path, "wrong");
     let secrets = known(&["right"]);
     let endpoint = knowing(&secrets).await;
-    let mut settings = settings(endpoint.url(), &[Scope::Email]);
-    settings.client_secret = SecretSource::File(path.clone());
-    let engine = running(settings);
-    let cell = engine.cell(Scope::Email).unwrap();
-    until(SECOND, "the refusal", || {
-        cell.unavailable().reason == Reason::InvalidClient
-    })
-    .await;
+    let (engine, cell) = refused(&endpoint, &path).await;
     let begun = Instant::now();
     written_in_place(&path, "right");
     engine.reload(client());
     until(millis(300), "a token", || has_token(&cell)).await;
     assert!(begun.elapsed() < millis(400), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_next_secret_whose_first_try_is_lost_is_tried_again_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, next) = (secret_file(&folder), folder.path().join("next"));
+    written_in_place(&first, "old");
+    written_in_place(&next, "new");
+    let mut tries = 0;
+    let endpoint = Endpoint::start(move |call| {
+        if call.has("client_secret=old") {
+            return Answer::status(400, "Invalid Client");
+        }
+        tries += 1;
+        match tries {
+            1 | 2 => Answer::status(503, ""),
+            _ => Answer::numbered(call, 300.0),
+        }
+    })
+    .await;
+    let mut settings = settings(endpoint.url(), &[Scope::Email]);
+    settings.client_secret = SecretSource::File(first);
+    settings.next_client_secret = Some(SecretSource::File(next));
+    let engine = running(settings);
+    let cell = engine.cell(Scope::Email).unwrap();
+    until(3 * SECOND, "a token", || has_token(&cell)).await;
 }
