@@ -47,6 +47,23 @@ enum Kind {
     End,
 }
 
+impl Kind {
+    /// Whether a field of an answer stays behind; `Connection` goes with it.
+    fn leaves_an_answer(self) -> bool {
+        match self {
+            Self::Connection | Self::HopByHop | Self::Coding | Self::SetCookie => true,
+            Self::Inside
+            | Self::Ours
+            | Self::Accepts
+            | Self::Via
+            | Self::RequestId
+            | Self::Browser
+            | Self::MaxForwards
+            | Self::End => false,
+        }
+    }
+}
+
 /// Told by length first: most names are like none of these.
 fn kind(name: &HeaderName) -> Kind {
     let name = name.as_str();
@@ -220,34 +237,12 @@ pub(super) fn clean_answer(
 ) {
     let (mut removable, mut connection) = (false, false);
     for name in headers.keys() {
-        match kind(name) {
-            Kind::Connection => {
-                connection = true;
-                removable = true;
-            }
-            Kind::HopByHop | Kind::Coding | Kind::SetCookie => removable = true,
-            Kind::Inside
-            | Kind::Ours
-            | Kind::Accepts
-            | Kind::Via
-            | Kind::RequestId
-            | Kind::Browser
-            | Kind::MaxForwards
-            | Kind::End => {}
-        }
+        let kind = kind(name);
+        connection |= kind == Kind::Connection;
+        removable |= kind.leaves_an_answer();
     }
     if removable {
-        take_out(headers, connection, |kind| match kind {
-            Kind::Connection | Kind::HopByHop | Kind::Coding | Kind::SetCookie => true,
-            Kind::Inside
-            | Kind::Ours
-            | Kind::Accepts
-            | Kind::Via
-            | Kind::RequestId
-            | Kind::Browser
-            | Kind::MaxForwards
-            | Kind::End => false,
-        });
+        take_out(headers, connection, Kind::leaves_an_answer);
     }
     // A length beside "no content" would only confuse the caller (RFC 9110 §8.6).
     if status == StatusCode::NO_CONTENT {
