@@ -31,6 +31,7 @@ wait_for() {
 
 # start_sandbox [FLAG …]: sets $dqe and $control.
 start_sandbox() {
+    rm -f "$work/sandbox.log"
     "$binary" sandbox --address 127.0.0.1:0 --control-address 127.0.0.1:0 "$@" >"$work/sandbox.log" 2>&1 &
     sandbox_pid=$!
     pids+=("$sandbox_pid")
@@ -40,6 +41,7 @@ start_sandbox() {
 
 # start_proxy [NAME=VALUE …]: with environment variables only; sets $proxy and $admin.
 start_proxy() {
+    rm -f "$work/proxy.log"
     env DQE_SERVER="$dqe" DQE_LICENCE=SANDBOX DQE_CLIENT_SECRET=sandbox-secret \
         DQE_PROXY_LISTENER_ADDRESS=127.0.0.1:0 DQE_PROXY_ADMIN_ADDRESS=127.0.0.1:0 \
         DQE_PROXY_LOG_FORMAT=json DQE_PROXY_DRAIN_DELAY=0s "$@" \
