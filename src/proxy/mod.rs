@@ -12,6 +12,7 @@ mod exchange;
 mod gate;
 mod headers;
 mod inspect;
+mod redirect;
 mod response;
 pub mod route;
 mod scrub;
