@@ -14,7 +14,8 @@
 //!            3 token    the route's cell → usable token, wait-free   else 503
 //!            4 attempt  a form is read whole; token into header, query or form; headers
 //!                       cleaned → send → head of the answer looked at → decide:
-//!                       Deliver | RenewAndReplay | ReplayIfRenewed | Repeat | Fail
+//!                       Deliver | RenewAndReplay | ReplayIfRenewed | Repeat | Fail;
+//!                       a redirect to the server itself: the attempt anew, over there
 //!            5 answer   hop-by-hop out, Via, body streamed; its end is counted and logged
 //! ```
 //!

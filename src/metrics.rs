@@ -140,6 +140,8 @@ pub struct RouteMetrics {
     pub latency: Latency,
     /// Replays with a newer token.
     pub replays: Count,
+    /// Redirects of DQE to itself that were followed.
+    pub redirects: Count,
 }
 
 /// What one worker thread counts.
@@ -193,6 +195,7 @@ impl Metrics {
             outcomes: outcome_names.iter().map(|_| Count::default()).collect(),
             latency: Latency::default(),
             replays: Count::default(),
+            redirects: Count::default(),
         };
         let worker = || WorkerMetrics {
             routes: route_names.iter().map(|_| route()).collect(),

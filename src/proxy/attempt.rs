@@ -17,6 +17,7 @@ use super::decide::{self, Decision, Sign, Situation};
 use super::error::ProxyError;
 use super::headers::{self, Own};
 use super::inspect::{self, Answered, Beginning};
+use super::redirect;
 use super::upload::Upload;
 use crate::caller::Caller;
 use crate::deadline::Expired;
@@ -101,6 +102,10 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
                 return Err(rejected(&cell, token.generation(), status));
             }
             Decision::Deliver | Decision::Repeat | Decision::Fail => {
+                if answer.status().is_redirection() && call.turns_to(&answer)? {
+                    redirect::leave(answer);
+                    continue;
+                }
                 return deliver(answer, sign, &token.token, &cell, call);
             }
         }

@@ -66,6 +66,8 @@ pub enum Code {
     UpstreamBroken,
     /// The answer is not valid HTTP.
     UpstreamInvalid,
+    /// DQE redirects the call to where it has been.
+    RedirectLoop,
     /// An error of DQE came in a content coding nobody had asked for.
     AnswerCoded,
     /// Making the connection took too long.
@@ -106,6 +108,7 @@ impl Code {
         "upstream_tls",
         "upstream_broken",
         "upstream_invalid",
+        "redirect_loop",
         "answer_coded",
         "connect_timeout",
         "answer_timeout",
@@ -194,6 +197,9 @@ pub enum ProxyError {
     /// The attempt failed on the wire.
     #[error(transparent)]
     Upstream(UpstreamError),
+    /// A redirect that leads back to where this call has been (RFC 9110 §15.4).
+    #[error("DQE redirects the call to where it has been")]
+    RedirectLoop,
     /// An error answer that cannot be looked into for the credential.
     #[error("an answer with status {status} has a content coding nobody asked for")]
     AnswerCoded {
@@ -326,6 +332,12 @@ impl ProxyError {
                 "DQE refused the credential that the proxy put on the call. The caller's request is not at fault.",
             ),
             Self::Upstream(error) => return upstream_appearance(error),
+            Self::RedirectLoop => (
+                StatusCode::BAD_GATEWAY,
+                Code::RedirectLoop,
+                "http_protocol_error",
+                "The DQE server redirects this call in a circle.",
+            ),
             Self::AnswerCoded { .. } => (
                 StatusCode::BAD_GATEWAY,
                 Code::AnswerCoded,
@@ -383,6 +395,7 @@ impl ProxyError {
             | Self::CallerBody
             | Self::FormTooLarge
             | Self::Upstream(_)
+            | Self::RedirectLoop
             | Self::AnswerCoded { .. }
             | Self::ConnectTimeout
             | Self::AnswerTimeout
@@ -414,6 +427,7 @@ impl ProxyError {
             | Self::CallerBody
             | Self::FormTooLarge
             | Self::Upstream(_)
+            | Self::RedirectLoop
             | Self::ConnectTimeout
             | Self::AnswerTimeout
             | Self::TotalTimeout => sentence.to_owned(),

@@ -27,6 +27,7 @@ pub(super) struct Exchange {
     status: StatusCode,
     code: Code,
     attempts: u8,
+    redirects: u8,
     token_wait: Duration,
     connect: Duration,
     first_byte: Duration,
@@ -57,6 +58,7 @@ impl Exchange {
             status: StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             code: Code::CallerGone,
             attempts: 0,
+            redirects: 0,
             token_wait: Duration::ZERO,
             connect: Duration::ZERO,
             first_byte: Duration::ZERO,
@@ -101,6 +103,15 @@ impl Exchange {
         let counts = self.worker.counts();
         counts.routes[self.worker.label(self.route)].replays.add(1);
         counts.scopes[scope.index()].replays.add(1);
+    }
+
+    /// The request will be sent where DQE has redirected it. It stays a request
+    /// of the route it came for.
+    pub(super) fn follows_redirect(&mut self) {
+        self.redirects = self.redirects.saturating_add(1);
+        let counts = self.worker.counts();
+        let route = &counts.routes[self.worker.label(self.route)];
+        route.redirects.add(1);
     }
 
     pub(super) fn waited_for_token(&mut self, wait: Duration) {
@@ -166,6 +177,7 @@ impl Drop for Exchange {
             first_byte: self.first_byte,
             total,
             attempts: self.attempts,
+            redirects: self.redirects,
             http_version: match self.version {
                 Version::HTTP_10 => "1.0",
                 _ => "1.1",

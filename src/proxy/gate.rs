@@ -13,7 +13,7 @@ use super::headers::{self, Noted};
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Longest request target, in bytes (RFC 9112 §3 asks for 8000 at least).
-const LONGEST_TARGET: usize = 8000;
+pub(super) const LONGEST_TARGET: usize = 8000;
 
 /// Largest head, in bytes, as it would be written without padding. hyper's own
 /// limit is that of its buffer, which a head may exceed by what one read brings.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, Request, Response, request};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, request};
 use hyper::body::Incoming;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -177,6 +177,7 @@ impl Worker {
         let mut call = Box::new(Call {
             worker: self,
             route: 0,
+            redirected: Vec::new(),
             head,
             noted,
             payload: Payload::Empty,
@@ -284,6 +285,8 @@ pub struct Call {
     worker: Rc<Worker>,
     /// Index of the route.
     route: usize,
+    /// The targets that DQE has redirected the call from, in order.
+    redirected: Vec<Uri>,
     /// The request as it came, but for its target, which is that of DQE.
     head: request::Parts,
     noted: Noted,

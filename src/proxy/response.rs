@@ -58,7 +58,8 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
     headers::clean_answer(&mut head.headers, head.status, head.version, id);
     if head.headers.contains_key(LOCATION) {
         let server = &call.worker.client.settings().server;
-        redirect::keep_on_the_proxy(&mut head.headers, server, call.route().parameter);
+        let base = (!call.redirected.is_empty()).then_some(&call.head.uri);
+        redirect::keep_on_the_proxy(&mut head.headers, server, call.route().parameter, base);
     }
     if let Some(scrubber) = &call.scrubber {
         scrubber.mask_fields(&mut head.headers);

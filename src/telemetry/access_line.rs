@@ -64,6 +64,7 @@ struct Line<'a> {
     #[serde(serialize_with = "millis")]
     total_ms: Duration,
     attempts: u8,
+    redirects: u8,
     http_version: &'a str,
 }
 
@@ -85,6 +86,7 @@ impl<'a> Line<'a> {
             first_byte_ms: record.first_byte,
             total_ms: record.total,
             attempts: record.attempts,
+            redirects: record.redirects,
             http_version: record.http_version,
         }
     }
@@ -108,7 +110,7 @@ fn push_text(out: &mut String, time: &str, record: &AccessRecord<'_>) {
     let _ = write!(
         Escaped(out),
         "{time} {:>3} {:<7} {:<28} {:>9.3} ms  {:<22} {:<15} {:<15} \
-         in={} out={} token={:.3} connect={:.3} first={:.3} attempts={} {} {}",
+         in={} out={} token={:.3} connect={:.3} first={:.3} attempts={} redirects={} {} {}",
         record.status,
         or_dash(record.method),
         or_dash(record.route),
@@ -122,6 +124,7 @@ fn push_text(out: &mut String, time: &str, record: &AccessRecord<'_>) {
         in_millis(record.connect),
         in_millis(record.first_byte),
         record.attempts,
+        record.redirects,
         or_dash(record.http_version),
         or_dash(record.request_id),
     );
@@ -184,6 +187,7 @@ mod tests {
             first_byte: Duration::from_nanos(11_023_999),
             total: Duration::from_micros(12_345),
             attempts: 1,
+            redirects: 0,
             http_version: "HTTP/1.1",
         }
     }
@@ -199,7 +203,7 @@ mod tests {
 
     #[test]
     fn json_holds_every_field_with_its_unit() {
-        let expected = r#"{"time":"2025-11-24T02:32:01.007Z","request_id":"5f0c2a","caller":"10.1.2.3","method":"GET","route":"/RNVP","scope":"client_address","status":200,"code":"ok","request_bytes":0,"response_bytes":512,"token_wait_ms":0.0,"connect_ms":1.5,"first_byte_ms":11.023,"total_ms":12.345,"attempts":1,"http_version":"HTTP/1.1"}"#;
+        let expected = r#"{"time":"2025-11-24T02:32:01.007Z","request_id":"5f0c2a","caller":"10.1.2.3","method":"GET","route":"/RNVP","scope":"client_address","status":200,"code":"ok","request_bytes":0,"response_bytes":512,"token_wait_ms":0.0,"connect_ms":1.5,"first_byte_ms":11.023,"total_ms":12.345,"attempts":1,"redirects":0,"http_version":"HTTP/1.1"}"#;
         assert_eq!(line(false, &record()), expected);
     }
 
@@ -244,7 +248,7 @@ mod tests {
             assert_eq!(value[field], evil, "{field} keeps its value");
         }
         assert_eq!(value["status"], 200);
-        assert_eq!(value.as_object().unwrap().len(), 16);
+        assert_eq!(value.as_object().unwrap().len(), 17);
         assert!(line(true, &record).contains(r"a\u{d}\u{a}"));
     }
 

@@ -52,6 +52,8 @@ pub struct AccessRecord<'a> {
     pub total: Duration,
     /// Tries to send the request to a server; 0 when it was answered here.
     pub attempts: u8,
+    /// Redirects of the server to itself that were followed for the caller.
+    pub redirects: u8,
     /// The caller's version, for example `HTTP/1.1`.
     pub http_version: &'a str,
 }
@@ -163,6 +165,7 @@ mod tests {
             first_byte: Duration::from_micros(11_023),
             total: Duration::from_micros(12_345),
             attempts: 1,
+            redirects: 0,
             http_version: "HTTP/1.1",
         }
     }

@@ -99,22 +99,6 @@ fn the_vendors_401_for_our_credential_is_no_401_for_the_caller() {
 }
 
 #[test]
-fn a_redirect_of_dqe_to_itself_keeps_the_caller_on_the_proxy() {
-    let running = Running::start();
-    running
-        .dqe
-        .sandbox
-        .set_switch("slash-redirect", "on")
-        .unwrap();
-    let answer = running.get("/TEL?Tel=0612345678");
-    assert_eq!(answer.status, 301);
-    assert_eq!(
-        answer.field("location").as_deref(),
-        Some("/TEL/?Tel=0612345678")
-    );
-}
-
-#[test]
 fn tunnels_and_echoes_are_refused_and_loops_broken() {
     let running = Running::start();
     for (request, status) in [

@@ -17,6 +17,7 @@ mod isolation;
 mod layering;
 mod observing;
 mod operating;
+mod redirects;
 mod sandbox;
 mod scrubbing;
 mod support;

@@ -146,20 +146,6 @@ fn the_licence_code_in_an_error_is_masked_and_in_an_ordinary_answer_it_is_a_word
 }
 
 #[test]
-fn a_redirect_leads_back_to_the_proxy_without_the_token() {
-    let running = Setup::default().switch("slash-redirect=on").start();
-    for (target, expected) in [
-        ("/TEL?Tel=0612345678", "/TEL/?Tel=0612345678"),
-        ("/TEL?Licence=OURS&Tel=06", "/TEL/?Tel=06"),
-        ("/TEL?Licence=OURS", "/TEL/"),
-    ] {
-        let answer = running.get(target);
-        assert_eq!(answer.status, 301, "{target}");
-        assert_eq!(answer.field("location").as_deref(), Some(expected));
-    }
-}
-
-#[test]
 fn dqe_is_asked_not_to_compress_and_an_error_it_compresses_all_the_same_is_withheld() {
     let running = Running::start();
     let request = "GET /TEL/?Tel=0612345678 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\

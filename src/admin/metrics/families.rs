@@ -27,6 +27,11 @@ pub(super) const REPLAYS: Family = Family(
     Counter,
     "Requests sent again with a newer token.",
 );
+pub(super) const REDIRECTS_FOLLOWED: Family = Family(
+    "dqe_proxy_redirects_followed",
+    Counter,
+    "Redirects of DQE to itself that were followed for the caller.",
+);
 pub(super) const REQUESTS_IN_FLIGHT: Family = Family(
     "dqe_proxy_requests_in_flight",
     Gauge,

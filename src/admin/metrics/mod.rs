@@ -18,9 +18,9 @@ use prometheus_client::registry::Registry;
 use self::families::{
     ACCESS_LOG_DROPPED, BUILD, CALLER_CONNECTIONS, CALLER_CONNECTIONS_OPENED,
     CALLER_CONNECTIONS_REFUSED, CALLER_CONNECTIONS_SHED, DRAINING, EVENT_LOG_DROPPED, Family,
-    READY, REPLAYS, REQUEST_DURATION, REQUESTS, REQUESTS_IN_FLIGHT, START_TIME, TOKEN_CALLS,
-    TOKEN_FORCED_RENEWALS, TOKEN_GENERATION, TOKEN_LIFE_LEFT, TOKEN_RENEWALS, TOKEN_REPLAYS,
-    TOKEN_RESTARTS, TOKEN_SAME, TOKEN_SECONDS_TO_EXPIRY, TOKEN_SLACK, TOKEN_STATE,
+    READY, REDIRECTS_FOLLOWED, REPLAYS, REQUEST_DURATION, REQUESTS, REQUESTS_IN_FLIGHT, START_TIME,
+    TOKEN_CALLS, TOKEN_FORCED_RENEWALS, TOKEN_GENERATION, TOKEN_LIFE_LEFT, TOKEN_RENEWALS,
+    TOKEN_REPLAYS, TOKEN_RESTARTS, TOKEN_SAME, TOKEN_SECONDS_TO_EXPIRY, TOKEN_SLACK, TOKEN_STATE,
     TOKEN_WAIT_SECONDS, TOKEN_WAITS, UPSTREAM_CONNECTIONS, UPSTREAM_CONNECTIONS_OPENED,
 };
 use super::source::{TokenView, is_ready};
@@ -105,6 +105,15 @@ fn push_requests(out: &mut Out<'_>, metrics: &Metrics) -> fmt::Result {
     for (route, sum) in named() {
         if sum.replays > 0 {
             count_of(&mut family.encode_family(&[("route", route)])?, sum.replays)?;
+        }
+    }
+    let mut family = out.family(&REDIRECTS_FOLLOWED)?;
+    for (route, sum) in named() {
+        if sum.redirects > 0 {
+            count_of(
+                &mut family.encode_family(&[("route", route)])?,
+                sum.redirects,
+            )?;
         }
     }
     // Ends before starts: a request that ends in between must not count as -1.
@@ -255,6 +264,7 @@ struct RouteSum {
     seconds: f64,
     durations: u64,
     replays: u64,
+    redirects: u64,
 }
 
 impl RouteSum {
@@ -266,6 +276,7 @@ impl RouteSum {
             seconds: 0.0,
             durations: 0,
             replays: 0,
+            redirects: 0,
         };
         for worker in &metrics.workers {
             sum.add(&worker.routes[route]);
@@ -284,6 +295,7 @@ impl RouteSum {
         }
         self.seconds += route.latency.sum_seconds();
         self.replays += route.replays.value();
+        self.redirects += route.redirects.value();
     }
 }
 

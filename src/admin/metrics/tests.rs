@@ -172,6 +172,7 @@ fn counts_of_all_worker_threads_are_added_up() {
         metrics.requests_ended.add(97);
         metrics.routes[0].outcomes[0].add(worker);
         metrics.routes[0].replays.add(1);
+        metrics.routes[0].redirects.add(2);
         metrics.routes[1].outcomes[1].add(40);
     }
     let series = exposed(fake);
@@ -185,6 +186,7 @@ fn counts_of_all_worker_threads_are_added_up() {
             80.0,
         ),
         (r#"dqe_proxy_replays_total{route="/RNVP"}"#, 2.0),
+        (r#"dqe_proxy_redirects_followed_total{route="/RNVP"}"#, 4.0),
         ("dqe_proxy_requests_in_flight", 6.0),
         ("dqe_proxy_caller_connections", 27.0),
         ("dqe_proxy_caller_connections_opened_total", 30.0),
