@@ -144,6 +144,9 @@ pub struct RouteMetrics {
     pub redirects: Count,
 }
 
+/// Why a caller's connection finds no place: the keys of `[listener]` that say so.
+pub const SHED_REASONS: [&str; 2] = ["max_connections", "max_connections_per_caller"];
+
 /// What one worker thread counts.
 #[derive(Debug)]
 pub struct WorkerMetrics {
@@ -157,8 +160,10 @@ pub struct WorkerMetrics {
     pub connections_closed: Count,
     /// Caller connections refused by the allow list.
     pub connections_refused: Count,
-    /// Caller connections refused because no place was left.
-    pub connections_shed: Count,
+    /// Caller connections refused because no place was left, by [`SHED_REASONS`].
+    pub connections_shed: [Count; SHED_REASONS.len()],
+    /// Times no connection could be accepted although one waited.
+    pub accepts_failed: Count,
     /// Connections made to the server.
     pub upstream_connections_opened: Count,
     /// Connections to the server that have ended.
@@ -206,7 +211,8 @@ impl Metrics {
             connections_opened: Count::default(),
             connections_closed: Count::default(),
             connections_refused: Count::default(),
-            connections_shed: Count::default(),
+            connections_shed: Default::default(),
+            accepts_failed: Count::default(),
             upstream_connections_opened: Count::default(),
             upstream_connections_closed: Count::default(),
             requests_started: Count::default(),

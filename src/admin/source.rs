@@ -28,6 +28,12 @@ pub trait Source: Send + Sync + 'static {
     /// Lines of the log of events that were lost.
     fn event_log_dropped(&self) -> u64;
 
+    /// Resident memory of the process in bytes, where the system tells it.
+    fn resident_memory(&self) -> Option<u64>;
+
+    /// Whether few requests are let in because memory is short.
+    fn is_memory_short(&self) -> bool;
+
     /// When the process started.
     fn started(&self) -> SystemTime;
 }

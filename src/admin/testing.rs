@@ -161,6 +161,14 @@ impl Source for Fake {
         12
     }
 
+    fn resident_memory(&self) -> Option<u64> {
+        Some(13_000_000)
+    }
+
+    fn is_memory_short(&self) -> bool {
+        false
+    }
+
     fn started(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(1_763_951_521_250)
     }

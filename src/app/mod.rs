@@ -5,6 +5,7 @@
 //! (the one that calls `run`: token renewal, admin, commands) and the worker
 //! threads, each with a runtime, connections and an upstream pool of its own.
 
+mod memory;
 mod view;
 mod worker;
 
@@ -24,11 +25,11 @@ use crate::config::Config;
 use crate::dqe::Scope;
 use crate::egress::{Egress, EgressError};
 use crate::metrics::Metrics;
-use crate::proxy::{self, Code};
+use crate::proxy::{self, Admission, Code};
 use crate::server;
 use crate::telemetry::{AccessLog, EventLog};
 use crate::token::{self, Engine};
-use crate::upstream::SharedTls;
+use crate::upstream::{InUse, SharedTls};
 use view::View;
 use worker::Seed;
 
@@ -228,12 +229,20 @@ impl App {
             metrics: Arc::clone(&self.metrics),
             draining: AtomicBool::new(false),
             logs: self.logs.clone(),
+            admission: Admission::new(self.config.listener.max_requests),
             started: SystemTime::now(),
         });
+        let memory = memory::limit(self.config.listener.max_memory);
+        if let Some(limit) = memory {
+            tokio::spawn(memory::watch_forever(Arc::clone(&view.admission), limit));
+        }
         self.start_admin(&view)?;
         let (drain, draining) = watch::channel(false);
         let (stop, stopping) = watch::channel(false);
-        let mut workers = self.start_workers(&draining, &stopping)?;
+        // Without a limit nothing is counted on the request path.
+        let is_limited = self.config.listener.max_requests > 0 || memory.is_some();
+        let admission = is_limited.then(|| Arc::clone(&view.admission));
+        let mut workers = self.start_workers(admission.as_ref(), &draining, &stopping)?;
         let result = loop {
             tokio::select! {
                 ended = workers.recv() => break Err(unexpected(ended)),
@@ -328,6 +337,7 @@ impl App {
     /// ends with the last one.
     fn start_workers(
         &mut self,
+        admission: Option<&Arc<Admission>>,
         draining: &watch::Receiver<bool>,
         stopping: &watch::Receiver<bool>,
     ) -> Result<mpsc::Receiver<io::Result<()>>, RunError> {
@@ -339,6 +349,8 @@ impl App {
             .take()
             .ok_or_else(|| RunError::Start(io::ErrorKind::NotConnected.into()))?;
         let places = server::Places::new(self.config.listener.max_connections);
+        let crowd = server::Crowd::new(self.config.listener.max_connections_per_caller);
+        let in_use = InUse::default();
         for index in 0..threads {
             let seed = Seed {
                 config: self.config.clone(),
@@ -346,6 +358,9 @@ impl App {
                 tls: Arc::clone(&self.tls),
                 engine: Arc::clone(&self.engine),
                 places: Arc::clone(&places),
+                crowd: crowd.clone(),
+                admission: admission.cloned(),
+                in_use: Arc::clone(&in_use),
                 metrics: Arc::clone(&self.metrics),
                 log: self.logs.access.as_deref().map(AccessLog::for_worker),
                 // Workers must not give the same id: each gets a prefix of its own.

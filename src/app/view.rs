@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use super::Logs;
+use super::{Logs, memory};
 use crate::admin::{self, LastError, Renewals, TokenState};
 use crate::metrics::Metrics;
+use crate::proxy::Admission;
 use crate::telemetry::{AccessLog, EventLog};
 use crate::token::{self, Engine};
 
@@ -16,6 +17,7 @@ pub(super) struct View {
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: AtomicBool,
     pub(super) logs: Logs,
+    pub(super) admission: Arc<Admission>,
     pub(super) started: SystemTime,
 }
 
@@ -43,6 +45,14 @@ impl admin::Source for View {
 
     fn event_log_dropped(&self) -> u64 {
         self.logs.events.as_deref().map_or(0, EventLog::dropped)
+    }
+
+    fn resident_memory(&self) -> Option<u64> {
+        memory::resident()
+    }
+
+    fn is_memory_short(&self) -> bool {
+        self.admission.is_memory_short()
     }
 
     fn started(&self) -> SystemTime {

@@ -11,11 +11,11 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::proxy::{self, Worker};
-use crate::server::{Acceptor, Places};
+use crate::proxy::{self, Admission, Worker};
+use crate::server::{Acceptor, Crowd, Places};
 use crate::telemetry::WorkerLog;
 use crate::token::Engine;
-use crate::upstream::{Client, SharedTls};
+use crate::upstream::{Client, InUse, SharedTls};
 
 /// How often a worker flushes its log and closes stale connections.
 const TIDY: Duration = Duration::from_secs(1);
@@ -27,6 +27,9 @@ pub(super) struct Seed {
     pub(super) tls: SharedTls,
     pub(super) engine: Arc<Engine>,
     pub(super) places: Arc<Places>,
+    pub(super) crowd: Option<Arc<Crowd>>,
+    pub(super) admission: Option<Arc<Admission>>,
+    pub(super) in_use: InUse,
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Option<WorkerLog>,
     pub(super) id_prefix: u64,
@@ -54,9 +57,10 @@ impl Seed {
         let routes = proxy::route::RouteTable::new(&settings.routes, token_path, |scope| {
             self.engine.cell(scope)
         });
-        let client = Client::new(self.config.upstream.clone(), self.tls);
+        let client = Client::new(self.config.upstream.clone(), self.tls, self.in_use);
         let worker = Worker::new(
             self.config.proxy,
+            self.admission,
             routes,
             client,
             Arc::clone(&self.metrics),
@@ -64,7 +68,13 @@ impl Seed {
             self.log,
             self.id_prefix,
         );
-        let acceptor = Acceptor::new(self.config.listener, self.places, self.metrics, self.index);
+        let acceptor = Acceptor::new(
+            self.config.listener,
+            self.places,
+            self.crowd,
+            self.metrics,
+            self.index,
+        );
         let deadlines = Rc::clone(acceptor.deadlines());
         tokio::task::spawn_local(async move { deadlines.tick_forever().await });
         let tidied = Rc::clone(&worker);

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::size::Range;
+
 /// What a key's value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -14,8 +16,10 @@ pub(super) enum Kind {
     AutoOrList,
     /// A duration with its unit, more than nothing unless `zero`.
     Duration { zero: bool },
-    /// A whole number up to `most`.
-    Count { most: u64 },
+    /// A size with its unit.
+    Size(Range),
+    /// A whole number from `least` to `most`.
+    Count { least: u64, most: u64 },
     /// `true` or `false`.
     Switch,
     /// One of these words.
@@ -72,6 +76,19 @@ pub(super) const PREFIX: &str = "DQE_PROXY_";
 
 const TIMEOUT: Kind = Kind::Duration { zero: false };
 const PAUSE: Kind = Kind::Duration { zero: true };
+/// How many at the same time; 0 stands for something of its own.
+const COUNT: Kind = Kind::Count {
+    least: 0,
+    most: 1_000_000,
+};
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+/// A body's size; 0 is any.
+const BODY: Kind = Kind::Size(Range {
+    least: 1,
+    most: 1024 * 1024 * MIB,
+    zero: true,
+});
 
 pub(super) const LISTENER_ADDRESS: Key =
     Key::new("listener", "address", Kind::Text).default(r#""127.0.0.1:8080""#);
@@ -79,14 +96,52 @@ pub(super) const LISTENER_ALLOW: Key =
     Key::new("listener", "allow", Kind::List).default(r#"["loopback"]"#);
 pub(super) const LISTENER_HOSTS: Key = Key::new("listener", "hosts", Kind::List).default("[]");
 pub(super) const LISTENER_ORIGINS: Key = Key::new("listener", "origins", Kind::List).default("[]");
-pub(super) const LISTENER_THREADS: Key =
-    Key::new("listener", "threads", Kind::Count { most: 1024 }).default("0");
-pub(super) const LISTENER_MAX_CONNECTIONS: Key = Key::new(
+pub(super) const LISTENER_THREADS: Key = Key::new(
     "listener",
-    "max_connections",
-    Kind::Count { most: 1_000_000 },
+    "threads",
+    Kind::Count {
+        least: 0,
+        most: 1024,
+    },
 )
 .default("0");
+pub(super) const LISTENER_MAX_CONNECTIONS: Key =
+    Key::new("listener", "max_connections", COUNT).default("0");
+pub(super) const LISTENER_MAX_CONNECTIONS_PER_CALLER: Key =
+    Key::new("listener", "max_connections_per_caller", COUNT).default("0");
+pub(super) const LISTENER_MAX_REQUESTS: Key =
+    Key::new("listener", "max_requests", COUNT).default("0");
+pub(super) const LISTENER_MAX_MEMORY: Key = Key::new(
+    "listener",
+    "max_memory",
+    Kind::Size(Range {
+        least: 16 * MIB,
+        most: 1024 * 1024 * MIB,
+        zero: true,
+    }),
+)
+.default(r#""0""#);
+pub(super) const LISTENER_MAX_HEAD: Key = Key::new(
+    "listener",
+    "max_head",
+    Kind::Size(Range {
+        least: KIB,
+        most: MIB,
+        zero: false,
+    }),
+)
+.default(r#""64KiB""#);
+pub(super) const LISTENER_MAX_FIELDS: Key = Key::new(
+    "listener",
+    "max_fields",
+    Kind::Count {
+        least: 1,
+        most: 1000,
+    },
+)
+.default("100");
+pub(super) const LISTENER_MAX_BODY: Key =
+    Key::new("listener", "max_body", BODY).default(r#""64MiB""#);
 pub(super) const LISTENER_HEADER_TIMEOUT: Key =
     Key::new("listener", "header_timeout", TIMEOUT).default(r#""10s""#);
 pub(super) const LISTENER_IDLE_TIMEOUT: Key =
@@ -127,8 +182,17 @@ pub(super) const UPSTREAM_TOTAL_TIMEOUT: Key =
     Key::new("upstream", "total_timeout", TIMEOUT).default(r#""5m""#);
 pub(super) const UPSTREAM_IDLE_TIMEOUT: Key =
     Key::new("upstream", "idle_timeout", TIMEOUT).default(r#""15s""#);
-pub(super) const UPSTREAM_MAX_IDLE: Key =
-    Key::new("upstream", "max_idle", Kind::Count { most: 65_535 }).default("64");
+pub(super) const UPSTREAM_MAX_IDLE: Key = Key::new(
+    "upstream",
+    "max_idle",
+    Kind::Count {
+        least: 0,
+        most: 65_535,
+    },
+)
+.default("64");
+pub(super) const UPSTREAM_MAX_REQUESTS: Key =
+    Key::new("upstream", "max_requests", COUNT).default("1024");
 pub(super) const UPSTREAM_CA_FILES: Key =
     Key::new("upstream", "ca_files", Kind::List).default("[]");
 
@@ -163,13 +227,19 @@ pub(super) const LOG_FORMAT: Key =
 pub(super) const LOG_ACCESS: Key = Key::new("log", "access", Kind::Switch).default("true");
 
 /// Keys that are set once: in the file, the environment or by a flag.
-pub(super) const KEYS: [&Key; 39] = [
+pub(super) const KEYS: [&Key; 46] = [
     &LISTENER_ADDRESS,
     &LISTENER_ALLOW,
     &LISTENER_HOSTS,
     &LISTENER_ORIGINS,
     &LISTENER_THREADS,
     &LISTENER_MAX_CONNECTIONS,
+    &LISTENER_MAX_CONNECTIONS_PER_CALLER,
+    &LISTENER_MAX_REQUESTS,
+    &LISTENER_MAX_MEMORY,
+    &LISTENER_MAX_HEAD,
+    &LISTENER_MAX_FIELDS,
+    &LISTENER_MAX_BODY,
     &LISTENER_HEADER_TIMEOUT,
     &LISTENER_IDLE_TIMEOUT,
     &ADMIN_ADDRESS,
@@ -190,6 +260,7 @@ pub(super) const KEYS: [&Key; 39] = [
     &UPSTREAM_TOTAL_TIMEOUT,
     &UPSTREAM_IDLE_TIMEOUT,
     &UPSTREAM_MAX_IDLE,
+    &UPSTREAM_MAX_REQUESTS,
     &UPSTREAM_CA_FILES,
     &TOKEN_WAIT,
     &TOKEN_SERVER,
@@ -217,13 +288,15 @@ pub(super) const ROUTE_CARRIAGE: Key = Key::new(
 .default(r#""auto""#);
 pub(super) const ROUTE_SIDE_EFFECTS: Key =
     Key::new(ROUTE, "side_effects", Kind::Switch).default("false");
+pub(super) const ROUTE_MAX_BODY: Key = Key::new(ROUTE, "max_body", BODY);
 
 /// Keys of one `[[route]]`.
-pub(super) const ROUTE_KEYS: [&Key; 4] = [
+pub(super) const ROUTE_KEYS: [&Key; 5] = [
     &ROUTE_PATH,
     &ROUTE_SCOPE,
     &ROUTE_CARRIAGE,
     &ROUTE_SIDE_EFFECTS,
+    &ROUTE_MAX_BODY,
 ];
 
 /// The secret's own value. Never in a file or a flag, so it is not in [`KEYS`].

@@ -81,6 +81,13 @@ impl Resolver<'_> {
             threads: NonZeroUsize::new(threads)
                 .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(one)),
             max_connections: self.entries.count(&keys::LISTENER_MAX_CONNECTIONS)?,
+            max_connections_per_caller: self
+                .entries
+                .count(&keys::LISTENER_MAX_CONNECTIONS_PER_CALLER)?,
+            max_requests: self.entries.count(&keys::LISTENER_MAX_REQUESTS)?,
+            max_memory: self.entries.size(&keys::LISTENER_MAX_MEMORY)?,
+            max_head: self.size(&keys::LISTENER_MAX_HEAD),
+            max_fields: self.entries.count(&keys::LISTENER_MAX_FIELDS)?,
             header_timeout: self.duration(&keys::LISTENER_HEADER_TIMEOUT),
             idle_timeout: self.duration(&keys::LISTENER_IDLE_TIMEOUT),
             drain: server::DrainSettings {

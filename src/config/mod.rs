@@ -20,6 +20,7 @@ mod names;
 mod problem;
 mod resolve;
 mod routes;
+mod size;
 mod source;
 mod summary;
 #[cfg(test)]

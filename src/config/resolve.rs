@@ -96,6 +96,7 @@ impl Resolver<'_> {
                 connect_timeout: self.duration(&keys::UPSTREAM_CONNECT_TIMEOUT),
                 idle_timeout: self.duration(&keys::UPSTREAM_IDLE_TIMEOUT),
                 max_idle: self.entries.count(&keys::UPSTREAM_MAX_IDLE)?,
+                max_requests: self.entries.count(&keys::UPSTREAM_MAX_REQUESTS)?,
             },
             egress,
             token,
@@ -108,6 +109,12 @@ impl Resolver<'_> {
     /// Durations have a default each, so there is always one.
     pub(super) fn duration(&self, key: &Key) -> Duration {
         self.entries.duration(key).unwrap_or_default()
+    }
+
+    /// A size of what is kept in memory; each has a default.
+    pub(super) fn size(&self, key: &Key) -> usize {
+        let size = self.entries.size(key).unwrap_or_default();
+        usize::try_from(size).unwrap_or(usize::MAX)
     }
 
     fn missing_from(&self, section: &str) -> Place {
@@ -126,6 +133,16 @@ impl Resolver<'_> {
         proxy::Settings {
             hosts,
             origins,
+            max_head: self.size(&keys::LISTENER_MAX_HEAD),
+            max_fields: self
+                .entries
+                .count(&keys::LISTENER_MAX_FIELDS)
+                .unwrap_or_default(),
+            max_body: routes::or_any(
+                self.entries
+                    .size(&keys::LISTENER_MAX_BODY)
+                    .unwrap_or_default(),
+            ),
             first_byte_timeout: self.duration(&keys::UPSTREAM_FIRST_BYTE_TIMEOUT),
             body_idle_timeout: self.duration(&keys::UPSTREAM_BODY_IDLE_TIMEOUT),
             total_timeout: self.duration(&keys::UPSTREAM_TOTAL_TIMEOUT),

@@ -31,6 +31,7 @@ pub(super) fn of_catalogue(enabled: &[&'static str], carriage: Option<Carriage>)
             carriage: carriage.unwrap_or(entry.carriage()),
             parameter: entry.parameter.unwrap_or(catalogue::LICENCE),
             side_effects: entry.side_effects,
+            max_body: None,
         })
         .collect()
 }
@@ -139,9 +140,15 @@ pub(super) fn of_document(
             parameter: parameter.unwrap_or(catalogue::LICENCE),
             // What the catalogue knows to act stays so, whatever a route says.
             side_effects: acts.is_some() || written == Some(true),
+            max_body: route.entries.size(&keys::ROUTE_MAX_BODY).map(or_any),
         });
     }
     rules
+}
+
+/// 0 stands for any number of bytes.
+pub(super) fn or_any(most: u64) -> u64 {
+    if most == 0 { u64::MAX } else { most }
 }
 
 fn scope_of(route: &Route, problems: &mut Vec<Problem>) -> Option<Scope> {

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 use super::duration;
 use super::keys::{self, Key, Kind};
 use super::problem::{Place, Problem};
+use super::size;
 
 /// One text of a list.
 pub(super) struct Item {
@@ -23,6 +24,8 @@ pub(super) enum Value {
     List(Vec<Item>),
     Auto,
     Duration(Duration),
+    /// In bytes.
+    Size(u64),
     Count(u64),
     Switch(bool),
 }
@@ -38,6 +41,7 @@ impl Value {
             }
             Self::Auto => quoted("auto"),
             Self::Duration(duration) => quoted(&duration::format(*duration)),
+            Self::Size(size) => quoted(&size::format(*size)),
             Self::Count(count) => count.to_string(),
             Self::Switch(switch) => switch.to_string(),
         }
@@ -123,6 +127,7 @@ impl Entries {
             Value::List(_)
             | Value::Auto
             | Value::Duration(_)
+            | Value::Size(_)
             | Value::Count(_)
             | Value::Switch(_) => None,
         })
@@ -135,6 +140,7 @@ impl Entries {
             Value::Text(_)
             | Value::Auto
             | Value::Duration(_)
+            | Value::Size(_)
             | Value::Count(_)
             | Value::Switch(_) => None,
         })
@@ -143,9 +149,12 @@ impl Entries {
     pub(super) fn duration(&self, key: &Key) -> Option<Duration> {
         self.find(key).and_then(|entry| match entry.value {
             Value::Duration(duration) => Some(duration),
-            Value::Text(_) | Value::List(_) | Value::Auto | Value::Count(_) | Value::Switch(_) => {
-                None
-            }
+            Value::Text(_)
+            | Value::List(_)
+            | Value::Auto
+            | Value::Size(_)
+            | Value::Count(_)
+            | Value::Switch(_) => None,
         })
     }
 
@@ -156,6 +165,20 @@ impl Entries {
             | Value::List(_)
             | Value::Auto
             | Value::Duration(_)
+            | Value::Size(_)
+            | Value::Switch(_) => None,
+        })
+    }
+
+    /// In bytes.
+    pub(super) fn size(&self, key: &Key) -> Option<u64> {
+        self.find(key).and_then(|entry| match entry.value {
+            Value::Size(size) => Some(size),
+            Value::Text(_)
+            | Value::List(_)
+            | Value::Auto
+            | Value::Duration(_)
+            | Value::Count(_)
             | Value::Switch(_) => None,
         })
     }
@@ -167,6 +190,7 @@ impl Entries {
             | Value::List(_)
             | Value::Auto
             | Value::Duration(_)
+            | Value::Size(_)
             | Value::Count(_) => None,
         })
     }
@@ -204,18 +228,21 @@ pub(super) fn from_toml(
             }
             (items.len() == array.len()).then_some(Value::List(items))
         }
-        (Kind::Count { most }, DeValue::Integer(number)) => {
+        (Kind::Count { least, most }, DeValue::Integer(number)) => {
             match u64::from_str_radix(number.as_str(), number.radix()) {
-                Ok(count) if count <= most => Some(Value::Count(count)),
+                Ok(count) if (least..=most).contains(&count) => Some(Value::Count(count)),
                 Ok(_) | Err(_) => {
-                    problems.push(out_of_range(key, most, &here));
+                    problems.push(out_of_range(key, least, most, &here));
                     None
                 }
             }
         }
         (Kind::Switch, DeValue::Boolean(switch)) => Some(Value::Switch(*switch)),
+        (Kind::Size(range), DeValue::Integer(number)) if range.zero && number.as_str() == "0" => {
+            Some(Value::Size(0))
+        }
         (
-            Kind::Text | Kind::Word(_) | Kind::Duration { .. } | Kind::AutoOrList,
+            Kind::Text | Kind::Word(_) | Kind::Duration { .. } | Kind::Size(_) | Kind::AutoOrList,
             DeValue::String(text),
         ) if key.kind != Kind::AutoOrList || text == "auto" => {
             from_text(key, text, &here, problems)
@@ -227,11 +254,19 @@ pub(super) fn from_toml(
             );
             None
         }
+        (Kind::Size(_), DeValue::Integer(_) | DeValue::Float(_)) => {
+            problems.push(
+                Problem::new(&here, key, "a size needs a unit")
+                    .hint(r#"write it in quotes with its unit, such as "64KiB" or "10MiB""#),
+            );
+            None
+        }
         (
             Kind::Text
             | Kind::List
             | Kind::AutoOrList
             | Kind::Duration { .. }
+            | Kind::Size(_)
             | Kind::Count { .. }
             | Kind::Switch
             | Kind::Word(_),
@@ -277,10 +312,14 @@ pub(super) fn from_text(
             Ok(duration) => Some(Value::Duration(duration)),
             Err(error) => wrong(error.message.to_owned(), error.hint.to_owned()),
         },
-        Kind::Count { most } => match text.trim().parse() {
-            Ok(count) if count <= most => Some(Value::Count(count)),
+        Kind::Size(range) => match size::parse(text, range) {
+            Ok(size) => Some(Value::Size(size)),
+            Err(error) => wrong(error.message, error.hint.to_owned()),
+        },
+        Kind::Count { least, most } => match text.trim().parse() {
+            Ok(count) if (least..=most).contains(&count) => Some(Value::Count(count)),
             Ok(_) | Err(_) => {
-                problems.push(out_of_range(key, most, place));
+                problems.push(out_of_range(key, least, most, place));
                 None
             }
         },
@@ -303,11 +342,11 @@ pub(super) fn from_text(
     }
 }
 
-fn out_of_range(key: &Key, most: u64, place: &Place) -> Problem {
+fn out_of_range(key: &Key, least: u64, most: u64, place: &Place) -> Problem {
     Problem::new(
         place,
         key,
-        format!("a whole number from 0 to {most} is expected here"),
+        format!("a whole number from {least} to {most} is expected here"),
     )
     .hint(expectation(key).1)
 }
@@ -326,6 +365,7 @@ fn expectation(key: &Key) -> (&'static str, String) {
             format!("write {0} = \"auto\" or {0} = [\"…\", \"…\"]", key.name),
         ),
         Kind::Duration { .. } => ("a duration", example("\"3s\"")),
+        Kind::Size(_) => ("a size", example("\"64KiB\"")),
         Kind::Count { .. } => ("a whole number", example("1")),
         Kind::Switch => ("true or false", example("true")),
         Kind::Word(words) => ("a word", format!("one of {}", words.join(", "))),

@@ -115,7 +115,9 @@ where
 fn unanswered(error: &UpstreamError) -> Unanswered {
     match error {
         UpstreamError::Invalid(_) | UpstreamError::SwitchedProtocols => Unanswered::NoHttp,
-        UpstreamError::Resolve(_)
+        UpstreamError::Full
+        | UpstreamError::NoSocket(_)
+        | UpstreamError::Resolve(_)
         | UpstreamError::Connect(_)
         | UpstreamError::Tls(_)
         | UpstreamError::NeverSent(_)

@@ -86,7 +86,9 @@ fn obstacle(error: &UpstreamError) -> Obstacle {
         }
         UpstreamError::Connect(error) => Obstacle::Network(error.to_string()),
         UpstreamError::Tls(error) => tls(error),
-        UpstreamError::NeverSent(_)
+        UpstreamError::NoSocket(error) => Obstacle::Network(error.to_string()),
+        UpstreamError::Full
+        | UpstreamError::NeverSent(_)
         | UpstreamError::Broken { .. }
         | UpstreamError::Invalid(_)
         | UpstreamError::SwitchedProtocols

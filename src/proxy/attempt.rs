@@ -18,7 +18,7 @@ use super::error::ProxyError;
 use super::headers::{self, Own};
 use super::inspect::{self, Answered, Beginning};
 use super::redirect;
-use super::upload::Upload;
+use super::upload::{Upload, UploadError};
 use crate::caller::Caller;
 use crate::deadline::Expired;
 use crate::dqe::Scope;
@@ -200,7 +200,10 @@ async fn read_form(
     let text = match read {
         Ok(Ok(Some(text))) => text,
         Ok(Ok(None)) => return Err(ProxyError::FormTooLarge),
-        Ok(Err(_)) => return Err(ProxyError::CallerBody),
+        Ok(Err(UploadError::TooLarge)) => return Err(ProxyError::BodyTooLarge),
+        Ok(Err(UploadError::Caller(_) | UploadError::Superseded)) => {
+            return Err(ProxyError::CallerBody);
+        }
         Err(Expired::Total) => return Err(ProxyError::TotalTimeout),
         Err(Expired::Phase) => return Err(ProxyError::CallerTimeout),
     };
@@ -275,6 +278,9 @@ async fn once(call: &mut Call, checked: &Checked, repeats: u8) -> Result<Answere
         Ok(Ok(answer)) => {
             call.exchange.answered_in(sent_at.elapsed());
             Ok(answer)
+        }
+        Ok(Err(UpstreamError::CallerBody)) if call.payload.is_too_large() => {
+            Err(Unanswered::Ended(ProxyError::BodyTooLarge))
         }
         Ok(Err(error)) => Err(Unanswered::Failed(error)),
         Err(Expired::Total) => Err(Unanswered::Ended(ProxyError::TotalTimeout)),

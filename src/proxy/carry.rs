@@ -154,6 +154,14 @@ impl Payload {
         }
     }
 
+    /// Whether more of the body has come than may.
+    pub(super) fn is_too_large(&self) -> bool {
+        match self {
+            Self::Empty | Self::Form(_) => false,
+            Self::Streamed(upload) | Self::Unread(upload, _) => upload.is_too_large(),
+        }
+    }
+
     /// The body for the next attempt, `place` being that of the parameter.
     ///
     /// # Errors

@@ -83,6 +83,8 @@ pub(super) fn after_failure(error: &UpstreamError, situation: Situation) -> Deci
         }
         UpstreamError::NeverSent(_)
         | UpstreamError::Broken { .. }
+        | UpstreamError::Full
+        | UpstreamError::NoSocket(_)
         | UpstreamError::Resolve(_)
         | UpstreamError::Connect(_)
         | UpstreamError::Tls(_)
@@ -169,6 +171,8 @@ mod tests {
     fn what_could_not_connect_is_told() {
         let refused = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         for error in [
+            UpstreamError::Full,
+            UpstreamError::NoSocket(refused()),
             UpstreamError::Connect(refused()),
             UpstreamError::Resolve(refused()),
             UpstreamError::Tls(refused()),

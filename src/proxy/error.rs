@@ -54,10 +54,20 @@ pub enum Code {
     CallerBody,
     /// The form is longer than the proxy reads.
     FormTooLarge,
+    /// The body is longer than its route allows.
+    BodyTooLarge,
+    /// As many requests are being answered as the settings allow.
+    TooManyRequests,
+    /// The process has less memory left than many requests take.
+    MemoryShort,
     /// There is no usable token of the scope.
     TokenUnavailable,
     /// DQE refuses the proxy's credential, a new token included.
     CredentialRejected,
+    /// As many requests are at the server as the settings allow.
+    UpstreamFull,
+    /// The system gives no descriptor for a connection.
+    OutOfSockets,
     /// No connection to the server can be made.
     UpstreamUnreachable,
     /// The TLS handshake with the server failed.
@@ -102,8 +112,13 @@ impl Code {
         "caller_timeout",
         "caller_body",
         "form_too_large",
+        "body_too_large",
+        "too_many_requests",
+        "memory_short",
         "token_unavailable",
         "credential_rejected",
+        "upstream_full",
+        "out_of_sockets",
         "upstream_unreachable",
         "upstream_tls",
         "upstream_broken",
@@ -178,6 +193,15 @@ pub enum ProxyError {
     /// A form has to be read whole to find a licence in it.
     #[error("the form is longer than the proxy reads")]
     FormTooLarge,
+    /// Announced, or turned out, to be longer than the limit of its route.
+    #[error("the request body is too long")]
+    BodyTooLarge,
+    /// `listener.max_requests` are being answered.
+    #[error("too many requests are being answered at the same time")]
+    TooManyRequests,
+    /// The process has reached `listener.max_memory`.
+    #[error("memory is short")]
+    MemoryShort,
     /// No usable token.
     #[error("no usable token: {sentence}")]
     TokenUnavailable {
@@ -251,7 +275,7 @@ impl ProxyError {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 Code::FieldsTooLarge,
                 "http_request_error",
-                "The head of the request is larger than 65536 bytes.",
+                "The head of the request is larger, or has more fields, than the proxy accepts (listener.max_head, listener.max_fields).",
             ),
             Self::RouteNotFound => (
                 StatusCode::NOT_FOUND,
@@ -319,6 +343,24 @@ impl ProxyError {
                 "http_request_error",
                 "A form is rewritten on its way to DQE and may have 65536 bytes at most.",
             ),
+            Self::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                Code::BodyTooLarge,
+                "http_request_error",
+                "The body of the request is longer than the proxy accepts on this path (listener.max_body, or max_body of its route).",
+            ),
+            Self::TooManyRequests => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                Code::TooManyRequests,
+                "connection_limit_reached",
+                "As many requests are being answered as the proxy takes at the same time (listener.max_requests).",
+            ),
+            Self::MemoryShort => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                Code::MemoryShort,
+                "proxy_internal_error",
+                "The proxy is short of memory and answers few requests at the same time (listener.max_memory).",
+            ),
             Self::TokenUnavailable { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 Code::TokenUnavailable,
@@ -376,7 +418,10 @@ impl ProxyError {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TokenUnavailable { retry_after, .. } => Some(*retry_after),
-            Self::CredentialRejected { renewing: true, .. } => Some(1),
+            Self::CredentialRejected { renewing: true, .. }
+            | Self::TooManyRequests
+            | Self::MemoryShort
+            | Self::Upstream(UpstreamError::Full | UpstreamError::NoSocket(_)) => Some(1),
             Self::CredentialRejected {
                 renewing: false, ..
             }
@@ -394,6 +439,7 @@ impl ProxyError {
             | Self::CallerTimeout
             | Self::CallerBody
             | Self::FormTooLarge
+            | Self::BodyTooLarge
             | Self::Upstream(_)
             | Self::RedirectLoop
             | Self::AnswerCoded { .. }
@@ -426,6 +472,9 @@ impl ProxyError {
             | Self::CallerTimeout
             | Self::CallerBody
             | Self::FormTooLarge
+            | Self::BodyTooLarge
+            | Self::TooManyRequests
+            | Self::MemoryShort
             | Self::Upstream(_)
             | Self::RedirectLoop
             | Self::ConnectTimeout
@@ -437,6 +486,18 @@ impl ProxyError {
 
 fn upstream_appearance(error: &UpstreamError) -> Appearance {
     let (status, code, proxy_status, sentence) = match error {
+        UpstreamError::Full => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::UpstreamFull,
+            "connection_limit_reached",
+            "As many requests are at the DQE server as the proxy sends at the same time (upstream.max_requests).",
+        ),
+        UpstreamError::NoSocket(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::OutOfSockets,
+            "proxy_internal_error",
+            "The proxy has no file descriptor left for a connection to the DQE server (the limit of open files).",
+        ),
         UpstreamError::Resolve(_) => (
             StatusCode::BAD_GATEWAY,
             Code::UpstreamUnreachable,

@@ -139,7 +139,7 @@ impl Exchange {
 
     /// The caller took less than the whole answer, unless the server cut it first.
     pub(super) fn gone_if_not_cut(&mut self) {
-        if self.code != Code::AnswerCut {
+        if !matches!(self.code, Code::AnswerCut | Code::BodyTooLarge) {
             self.code = Code::CallerGone;
         }
     }

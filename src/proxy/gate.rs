@@ -15,10 +15,8 @@ static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Longest request target, in bytes (RFC 9112 §3 asks for 8000 at least).
 pub(super) const LONGEST_TARGET: usize = 8000;
 
-/// Largest head, in bytes, as it would be written without padding. hyper's own
+/// The head's size in bytes, as it would be written without padding. hyper's own
 /// limit is that of its buffer, which a head may exceed by what one read brings.
-const LARGEST_HEAD: usize = 64 * 1024;
-
 fn head_size<B>(request: &Request<B>) -> usize {
     let uri = request.uri();
     let target = uri.path_and_query().map_or(0, |path| path.as_str().len())
@@ -43,18 +41,32 @@ pub(super) enum Passage {
 }
 
 /// Whom the operator lets in by name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Gate {
     hosts: Vec<String>,
     origins: Vec<String>,
+    head: HeadLimits,
+}
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadLimits {
+    /// Most bytes.
+    pub(super) bytes: usize,
+    /// Most fields.
+    pub(super) fields: usize,
 }
 
 impl Gate {
     /// `hosts` without port, `origins` as browsers write them; both in lower
     /// case. No hosts means any.
     #[must_use]
-    pub(super) fn new(hosts: Vec<String>, origins: Vec<String>) -> Self {
-        Self { hosts, origins }
+    pub(super) fn new(hosts: Vec<String>, origins: Vec<String>, head: HeadLimits) -> Self {
+        Self {
+            hosts,
+            origins,
+            head,
+        }
     }
 
     /// Lets the request pass or names the reason why not.
@@ -73,7 +85,7 @@ impl Gate {
         if target > LONGEST_TARGET {
             return Err(ProxyError::TargetTooLong);
         }
-        if head_size(request) > LARGEST_HEAD {
+        if head_size(request) > self.head.bytes || request.headers().len() > self.head.fields {
             return Err(ProxyError::FieldsTooLarge);
         }
         // TRACE would send the credential back to the caller (RFC 9110 §9.3.8).
@@ -262,6 +274,11 @@ fn origin_of(url: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    const HEAD: HeadLimits = HeadLimits {
+        bytes: 65_536,
+        fields: 100,
+    };
+
     fn verdict(gate: &Gate, method: &str, fields: &[(&str, &str)]) -> &'static str {
         let mut request = Request::builder().method(method).uri("/TEL/");
         for (name, value) in fields {
@@ -277,8 +294,8 @@ mod tests {
 
     #[test]
     fn only_listed_host_names_are_served_when_there_is_a_list() {
-        let open = Gate::default();
-        let closed = Gate::new(vec!["proxy.internal".into(), "[::1]".into()], vec![]);
+        let open = Gate::new(vec![], vec![], HEAD);
+        let closed = Gate::new(vec!["proxy.internal".into(), "[::1]".into()], vec![], HEAD);
         for (gate, host, expected) in [
             (&open, "whatever", "passes"),
             (&closed, "proxy.internal", "passes"),
@@ -294,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_browser_is_let_in_for_listed_and_own_origins_only() {
-        let gate = Gate::new(vec![], vec!["https://intranet.example".into()]);
+        let gate = Gate::new(vec![], vec!["https://intranet.example".into()], HEAD);
         let host = ("host", "proxy.internal:8080");
         for (fields, expected) in [
             (&[][..], "passes"),
@@ -353,7 +370,7 @@ mod tests {
 
     #[test]
     fn methods_that_would_show_or_tunnel_are_refused_and_loops_broken() {
-        let gate = Gate::default();
+        let gate = Gate::new(vec![], vec![], HEAD);
         let host = ("host", "x");
         assert_eq!(verdict(&gate, "TRACE", &[host]), "method_not_allowed");
         assert_eq!(verdict(&gate, "CONNECT", &[host]), "method_not_allowed");
@@ -366,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_body_is_coded_in_chunks_or_not_at_all_and_the_host_is_one() {
-        let gate = Gate::default();
+        let gate = Gate::new(vec![], vec![], HEAD);
         let host = ("host", "x");
         let coding = |value: &'static str| ("transfer-encoding", value);
         for (fields, expected) in [

@@ -59,17 +59,22 @@ pub(super) fn look(call: &mut Call, answer: &mut Answered) -> Option<Sign> {
 /// Waits for as much of the body as it takes to know what it says.
 ///
 /// # Errors
-/// When that does not come in time.
+/// When that does not come in time, or the request's body turns out too long meanwhile.
 pub(super) async fn look_on(
     call: &mut Call,
     mut answer: Answered,
 ) -> Result<(Answered, Sign), ProxyError> {
     let family = call.route().scope;
     let limit = call.worker.settings.body_idle_timeout;
-    let beginning = &mut call.beginning;
-    let reading = poll_fn(|cx| beginning.poll_read(cx, &mut answer, family));
+    let (beginning, payload) = (&mut call.beginning, &call.payload);
+    let reading = poll_fn(|cx| match beginning.poll_read(cx, &mut answer, family) {
+        // The request has been cut, and its answer with it.
+        Poll::Pending if payload.is_too_large() => Poll::Ready(None),
+        polled => polled.map(Some),
+    });
     match within(&call.caller, limit, reading).await {
-        Ok(reading) => Ok((answer, sign(reading))),
+        Ok(None) => Err(ProxyError::BodyTooLarge),
+        Ok(Some(reading)) => Ok((answer, sign(reading))),
         Err(Expired::Phase) => Err(ProxyError::AnswerTimeout),
         Err(Expired::Total) => Err(ProxyError::TotalTimeout),
     }

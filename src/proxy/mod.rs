@@ -4,6 +4,7 @@
 //! is shared with another thread but the token cells and the counters. A
 //! request is one future inside its connection's task and spawns nothing.
 
+mod admission;
 mod attempt;
 mod carry;
 mod decide;
@@ -30,6 +31,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, Uri, request};
 use hyper::body::Incoming;
 use secrecy::{ExposeSecret, SecretString};
 
+pub use admission::Admission;
 pub use error::{Appearance, Code, ProxyError};
 pub use response::Answer;
 pub use upload::OutgoingBody;
@@ -37,17 +39,18 @@ pub use upload::OutgoingBody;
 use crate::caller::Caller;
 use crate::dqe::TokenPath;
 use crate::metrics::{Metrics, WorkerMetrics};
-use crate::telemetry::WorkerLog;
+use crate::telemetry::{Seldom, WorkerLog};
 use crate::upstream::Client;
+use admission::{Door, Permit};
 use carry::{Payload, Place, Written};
 use exchange::Exchange;
-use gate::{Gate, Passage};
+use gate::{Gate, HeadLimits, Passage};
 use headers::Noted;
 use inspect::Beginning;
 use route::{NoRoute, Route, RouteTable};
 use scrub::{Scrubber, Secret};
 use suspicion::Suspicions;
-use upload::Upload;
+use upload::{Bounds, Upload};
 
 /// What the request path is told by the operator.
 #[derive(Clone, Debug)]
@@ -56,6 +59,12 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Origins (`https://intranet.example`) whose pages may call across sites.
     pub origins: Vec<String>,
+    /// Most bytes in the head of a request.
+    pub max_head: usize,
+    /// Most fields in the head of a request.
+    pub max_fields: usize,
+    /// Most bytes in the body of a request whose route says nothing else.
+    pub max_body: u64,
     /// Longest time from the request being sent to the head of the answer.
     pub first_byte_timeout: Duration,
     /// Longest silence while a body is on its way, in either direction.
@@ -87,12 +96,16 @@ pub fn route_names(settings: &Settings) -> Vec<String> {
 pub struct Worker {
     settings: Settings,
     gate: Gate,
+    /// `None` when any number of requests is let in.
+    door: Option<Door>,
     routes: RouteTable,
     client: Rc<Client>,
     metrics: Arc<Metrics>,
     index: usize,
     log: Option<RefCell<WorkerLog>>,
     suspicions: Suspicions,
+    /// What happens under pressure, for the log.
+    pressure: [Seldom; 4],
     /// The licence code, unless it is too short to be told from other text.
     licence: Option<Secret>,
     /// Half of each request id: random per worker, so that ids never repeat across restarts.
@@ -101,10 +114,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// `index` is this thread's place in `metrics`; `id_prefix` is random.
+    /// `index` is this thread's place in `metrics`; `id_prefix` is random. Without
+    /// an `admission` any number of requests is let in.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "what a thread is made of")]
     pub fn new(
         settings: Settings,
+        admission: Option<Arc<Admission>>,
         routes: RouteTable,
         client: Rc<Client>,
         metrics: Arc<Metrics>,
@@ -112,19 +128,28 @@ impl Worker {
         log: Option<WorkerLog>,
         id_prefix: u64,
     ) -> Rc<Self> {
-        let gate = Gate::new(settings.hosts.clone(), settings.origins.clone());
+        let gate = Gate::new(
+            settings.hosts.clone(),
+            settings.origins.clone(),
+            HeadLimits {
+                bytes: settings.max_head,
+                fields: settings.max_fields,
+            },
+        );
         let licence = settings.licence.as_ref();
         let licence = licence.and_then(|code| Secret::new(code.expose_secret().as_bytes()));
         Rc::new(Self {
             settings,
             licence,
             gate,
+            door: admission.map(Door::new),
             routes,
             client,
             metrics,
             index,
             log: log.map(RefCell::new),
             suspicions: Suspicions::default(),
+            pressure: Default::default(),
             id_prefix,
             next_id: Cell::new(0),
         })
@@ -186,6 +211,7 @@ impl Worker {
             beginning: Beginning::default(),
             scrubber: None,
             caller,
+            permit: None,
             exchange,
         });
         let passed = checked.and_then(|passage| match passage {
@@ -223,6 +249,9 @@ impl Worker {
         if is_refusal || !appearance.status.is_server_error() {
             return;
         }
+        let Some(times) = self.times_to_say(appearance.code) else {
+            return;
+        };
         let causes =
             std::iter::successors(std::error::Error::source(error), |cause| cause.source());
         let causes: Vec<String> = causes.map(ToString::to_string).collect();
@@ -230,8 +259,24 @@ impl Worker {
             code = appearance.code.as_str(),
             request_id = exchange.request_id().to_str().unwrap_or_default(),
             cause = causes.join(": "),
+            times,
             "{error}"
         );
+    }
+
+    /// Under pressure the same failure comes a thousand times a second, and is
+    /// said now and then; any other is said each time.
+    fn times_to_say(&self, code: Code) -> Option<u64> {
+        let under_pressure = [
+            Code::TooManyRequests,
+            Code::MemoryShort,
+            Code::UpstreamFull,
+            Code::OutOfSockets,
+        ];
+        match under_pressure.iter().position(|one| *one == code) {
+            Some(index) => self.pressure[index].happens(Instant::now()),
+            None => Some(1),
+        }
     }
 
     fn new_id(&self) -> HeaderValue {
@@ -299,6 +344,8 @@ pub struct Call {
     /// Masks the credential in the answer's body, where it may stand.
     scrubber: Option<Scrubber>,
     caller: Caller,
+    /// Held until the answer has ended.
+    permit: Option<Permit>,
     exchange: Exchange,
 }
 
@@ -314,6 +361,9 @@ impl Call {
             NoRoute::Ambiguous => ProxyError::TargetNotAllowed,
         })?;
         self.exchange.takes_route(self.route);
+        if let Some(door) = &self.worker.door {
+            self.permit = Some(door.enter()?);
+        }
         if self.noted.max_forwards {
             headers::count_down(&self.head.method, &mut self.head.headers);
         }
@@ -322,9 +372,13 @@ impl Call {
             incoming,
             &self.caller,
             Rc::clone(self.exchange.request_bytes()),
-            settings.body_idle_timeout,
-            settings.first_byte_timeout,
+            Bounds {
+                most: self.route().max_body.unwrap_or(settings.max_body),
+                idle_timeout: settings.body_idle_timeout,
+                first_byte_timeout: settings.first_byte_timeout,
+            },
         );
+        let upload = upload.map_err(|_| ProxyError::BodyTooLarge)?;
         self.payload = Payload::new(upload, &self.head.headers);
         if matches!(self.payload, Payload::Unread(..)) {
             return Ok(());

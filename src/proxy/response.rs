@@ -133,7 +133,8 @@ pub(super) fn refused(error: &ProxyError, exchange: &mut Exchange) -> Response<O
     if appearance.status == StatusCode::METHOD_NOT_ALLOWED {
         fields.insert(http::header::ALLOW, ALLOW);
     }
-    if exchange.is_connect() || appearance.code == Code::FieldsTooLarge {
+    if exchange.is_connect() || matches!(appearance.code, Code::FieldsTooLarge | Code::BodyTooLarge)
+    {
         // What follows may be meant for the tunnel that there is not, or be as large.
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -223,7 +224,13 @@ impl Forwarded {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        match ready!(self.poll_scrubbed(cx)) {
+        let mut polled = self.poll_scrubbed(cx);
+        // The request has been cut: what else is answered is an answer to half of it.
+        let is_cut = polled.is_pending() && self.call.payload.is_too_large();
+        if is_cut {
+            polled = Poll::Ready(Some(Err(AnswerError::BrokeOff)));
+        }
+        match ready!(polled) {
             Some(Ok(piece)) => {
                 self.call.exchange.passed_on(piece.len());
                 self.complete = self.is_end_stream();
@@ -235,7 +242,11 @@ impl Forwarded {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                self.call.exchange.breaks_off(Code::AnswerCut);
+                self.call.exchange.breaks_off(if is_cut {
+                    Code::BodyTooLarge
+                } else {
+                    Code::AnswerCut
+                });
                 if self.ends_with_connection {
                     self.call.caller.cut.set(true);
                 }

@@ -25,6 +25,8 @@ pub struct Rule {
     pub parameter: &'static str,
     /// True when repeating the call repeats an effect (an SMS): never replayed.
     pub side_effects: bool,
+    /// Most bytes of a request's body; `None`: as everywhere.
+    pub max_body: Option<u64>,
 }
 
 /// Which paths a rule is for. Letter case and one trailing slash do not
@@ -53,6 +55,8 @@ pub struct Route {
     pub parameter: &'static str,
     /// True when the call is never replayed.
     pub side_effects: bool,
+    /// Most bytes of a request's body; `None`: as everywhere.
+    pub max_body: Option<u64>,
     own: Option<Arc<Cell>>,
     general: Option<Arc<Cell>>,
 }
@@ -135,6 +139,7 @@ impl RouteTable {
                 carriage: rule.carriage,
                 parameter: rule.parameter,
                 side_effects: rule.side_effects,
+                max_body: rule.max_body,
                 own: cell(rule.scope),
                 general,
             });
@@ -278,6 +283,7 @@ mod tests {
             carriage: entry.carriage(),
             parameter: catalogue::LICENCE,
             side_effects: entry.side_effects,
+            max_body: None,
         });
         let extra = extra.iter().map(|(path, scope)| Rule {
             pattern: match path.strip_suffix('*') {
@@ -288,6 +294,7 @@ mod tests {
             carriage: Carriage::Header,
             parameter: catalogue::LICENCE,
             side_effects: false,
+            max_body: None,
         });
         let rules: Vec<Rule> = known.chain(extra).collect();
         RouteTable::new(&rules, token_path, |_| None)
@@ -366,6 +373,7 @@ mod tests {
             carriage: Carriage::Header,
             parameter: catalogue::LICENCE,
             side_effects: false,
+            max_body: None,
         };
         let exact = |path: &str| Pattern::Exact(path.to_owned());
         let below = |path: &str| Pattern::Below(path.to_owned());

@@ -29,12 +29,22 @@ pub(super) struct Upload {
     received: Rc<Cell<u64>>,
     /// All that came has been taken, and more is due from the caller.
     caller_is_due: Cell<bool>,
+    /// More has come than [`Bounds::most`].
+    is_too_large: Cell<bool>,
     size: SizeHint,
     caller: Caller,
+    bounds: Bounds,
+}
+
+/// How much of a body is taken, and how patiently.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Most bytes.
+    pub(super) most: u64,
     /// Longest silence of the caller.
-    idle_timeout: Duration,
+    pub(super) idle_timeout: Duration,
     /// Longest wait for the answer once all has been sent.
-    first_byte_timeout: Duration,
+    pub(super) first_byte_timeout: Duration,
 }
 
 #[derive(Debug)]
@@ -47,34 +57,40 @@ struct Received {
 }
 
 impl Upload {
-    /// Takes over the body of a request. `received` counts its bytes.
-    #[must_use]
+    /// Takes over the body of a request; `None` when there is none. `received`
+    /// counts its bytes.
+    ///
+    /// # Errors
+    /// [`UploadError::TooLarge`] when it is announced as longer than it may be:
+    /// nothing of it is read then.
     pub(super) fn new(
         incoming: Incoming,
         caller: &Caller,
         received: Rc<Cell<u64>>,
-        idle_timeout: Duration,
-        first_byte_timeout: Duration,
-    ) -> Option<Rc<Self>> {
+        bounds: Bounds,
+    ) -> Result<Option<Rc<Self>>, UploadError> {
         if incoming.is_end_stream() {
-            return None;
+            return Ok(None);
         }
         let size = incoming.size_hint();
+        if size.lower() > bounds.most {
+            return Err(UploadError::TooLarge);
+        }
         let source = Received {
             incoming,
             ended: false,
             kept: Some(Vec::new()),
         };
-        Some(Rc::new(Self {
+        Ok(Some(Rc::new(Self {
             source: RefCell::new(source),
             attempt: Cell::new(0),
             received,
             caller_is_due: Cell::new(false),
+            is_too_large: Cell::new(false),
             size,
             caller: caller.clone(),
-            idle_timeout,
-            first_byte_timeout,
-        }))
+            bounds,
+        })))
     }
 
     /// Whether everything read so far is still at hand.
@@ -88,6 +104,12 @@ impl Upload {
     #[must_use]
     pub(super) fn waits_for_caller(&self) -> bool {
         self.caller_is_due.get()
+    }
+
+    /// Whether more of it has come than may.
+    #[must_use]
+    pub(super) fn is_too_large(&self) -> bool {
+        self.is_too_large.get()
     }
 
     /// The body from its beginning, for the next attempt; earlier attempts can
@@ -182,6 +204,9 @@ pub enum UploadError {
     /// The caller's connection failed or its framing is wrong.
     #[error("the caller's body broke off")]
     Caller(#[source] hyper::Error),
+    /// It is longer than it may be.
+    #[error("the caller's body is too long")]
+    TooLarge,
     /// A later attempt has taken the body over.
     #[error("a later attempt sends this body")]
     Superseded,
@@ -258,9 +283,12 @@ impl Reading {
             let Ok(chunk) = frame.into_data() else {
                 continue;
             };
-            upload
-                .received
-                .set(upload.received.get() + chunk.len() as u64);
+            let received = upload.received.get() + chunk.len() as u64;
+            upload.received.set(received);
+            if received > upload.bounds.most {
+                upload.is_too_large.set(true);
+                return Poll::Ready(Some(Err(UploadError::TooLarge)));
+            }
             source.keep(&chunk);
             *position += chunk.len();
             if source.incoming.is_end_stream() {
@@ -269,7 +297,7 @@ impl Reading {
                 upload
                     .caller
                     .deadline
-                    .set_phase(Instant::now() + upload.idle_timeout);
+                    .set_phase(Instant::now() + upload.bounds.idle_timeout);
             }
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
@@ -293,7 +321,7 @@ impl Upload {
         source.ended = true;
         self.caller
             .deadline
-            .set_phase(Instant::now() + self.first_byte_timeout);
+            .set_phase(Instant::now() + self.bounds.first_byte_timeout);
     }
 }
 

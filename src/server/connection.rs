@@ -25,8 +25,10 @@ use super::Settings;
 use crate::caller::{Caller, SendingSide};
 use crate::deadline::{Deadline, Registered};
 
-/// Most bytes of a request head, and of what is read ahead of a body.
-const READ_BUFFER: usize = 64 * 1024;
+/// Fewest bytes hyper reads with.
+const LEAST_BUFFER: usize = 8 * 1024;
+/// Most fields hyper has room for without an allocation for each request.
+const FIELDS_AT_HAND: usize = 100;
 
 /// Longest time, and most bytes, that are read and dropped after the last answer.
 const LINGER: Duration = Duration::from_secs(5);
@@ -168,10 +170,15 @@ where
             }))
         }
     });
-    let connection = http1::Builder::new()
-        .header_read_timeout(None)
-        .max_buf_size(READ_BUFFER)
-        .serve_connection(io, service);
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None);
+    // Also what is read ahead of a body, and what of an answer waits to be written.
+    http.max_buf_size(settings.max_head.max(LEAST_BUFFER));
+    // Fewer are for whoever answers to count; hyper's own answer says nothing.
+    if settings.max_fields > FIELDS_AT_HAND {
+        http.max_headers(settings.max_fields);
+    }
+    let connection = http.serve_connection(io, service);
     async move {
         let _registered = registered;
         let mut connection = pin!(connection);

@@ -8,10 +8,10 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -21,12 +21,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::crowd::Crowd;
 use super::places::Places;
-use super::refusal::refuse;
+use super::refusal::{Reason, refuse};
 use super::{Settings, connection};
 use crate::caller::Caller;
 use crate::deadline::Deadlines;
 use crate::metrics::{Metrics, WorkerMetrics};
+use crate::telemetry::Seldom;
 
 /// Connections the kernel keeps for us until a worker is free; the system's
 /// own limit (`net.core.somaxconn`) may be lower.
@@ -67,19 +69,26 @@ pub struct Acceptor {
     deadlines: Rc<Deadlines>,
     draining: Rc<Cell<bool>>,
     places: Arc<Places>,
+    /// `None` when an address may have any number of connections.
+    crowd: Option<Arc<Crowd>>,
     /// Callers being refused.
     refused: Rc<Cell<usize>>,
     metrics: Arc<Metrics>,
     worker: usize,
+    /// What happens often under pressure, for the log.
+    shedding: [Seldom; 2],
+    refusing: Seldom,
+    failing: Seldom,
 }
 
 impl Acceptor {
-    /// `places` are shared by all threads; `worker` is the index of this
+    /// `places` and `crowd` are shared by all threads; `worker` is the index of this
     /// thread's counters in `metrics`.
     #[must_use]
     pub fn new(
         settings: Settings,
         places: Arc<Places>,
+        crowd: Option<Arc<Crowd>>,
         metrics: Arc<Metrics>,
         worker: usize,
     ) -> Self {
@@ -89,9 +98,13 @@ impl Acceptor {
             deadlines,
             draining: Rc::new(Cell::new(false)),
             places,
+            crowd,
             refused: Rc::default(),
             metrics,
             worker,
+            shedding: Default::default(),
+            refusing: Seldom::default(),
+            failing: Seldom::default(),
         }
     }
 
@@ -126,7 +139,7 @@ impl Acceptor {
                 _ = draining.wait_for(|draining| *draining) => break,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, address)) => self.admit(stream, address, &handler),
-                    Err(error) => pause_after(&error).await,
+                    Err(error) => self.pause_after(&error).await,
                 },
             }
         }
@@ -169,12 +182,20 @@ impl Acceptor {
         let address = address.ip().to_canonical();
         if !self.settings.allow.contains(address) {
             self.counts().connections_refused.add(1);
-            tracing::info!(caller = %address, "connection refused: the address is not in listener.allow");
+            if let Some(times) = self.refusing.happens(Instant::now()) {
+                tracing::info!(caller = %address, times, "connection refused: the address is not in listener.allow");
+            }
             return;
         }
+        let member = match &self.crowd {
+            None => None,
+            Some(crowd) => match crowd.join(address) {
+                Some(member) => Some(member),
+                None => return self.shed(stream, address, Reason::CallerHasEnough),
+            },
+        };
         let Some(place) = self.places.take() else {
-            self.shed(stream);
-            return;
+            return self.shed(stream, address, Reason::Full);
         };
         self.counts().connections_opened.add(1);
         // A failure here shows again at the first read; there is nothing better to do with it.
@@ -192,42 +213,51 @@ impl Acceptor {
         let (metrics, worker) = (Arc::clone(&self.metrics), self.worker);
         tokio::task::spawn_local(async move {
             serving.await;
-            drop(place);
+            drop((place, member));
             metrics.workers[worker].connections_closed.add(1);
         });
     }
 
     /// No place is left: the caller is told at once instead of waiting for one.
-    fn shed(&self, stream: TcpStream) {
-        self.counts().connections_shed.add(1);
+    fn shed(&self, stream: TcpStream, caller: IpAddr, reason: Reason) {
+        self.counts().connections_shed[reason as usize].add(1);
+        if let Some(times) = self.shedding[reason as usize].happens(Instant::now()) {
+            let setting = reason.setting();
+            tracing::warn!(%caller, times, "connection answered with 503: listener.{setting} is reached");
+        }
         if self.refused.get() >= MOST_REFUSED {
             return;
         }
         self.refused.set(self.refused.get() + 1);
         let refused = Rc::clone(&self.refused);
         tokio::task::spawn_local(async move {
-            refuse(stream).await;
+            refuse(stream, reason).await;
             refused.set(refused.get() - 1);
         });
+    }
+
+    /// What failed once goes on failing until something is closed.
+    async fn pause_after(&self, error: &io::Error) {
+        let gone = matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::Interrupted
+        );
+        // A caller that left while waiting says nothing about the next one.
+        if gone {
+            return;
+        }
+        self.counts().accepts_failed.add(1);
+        if let Some(times) = self.failing.happens(Instant::now()) {
+            tracing::warn!(%error, times, "cannot accept connections; trying again");
+        }
+        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 
     async fn all_closed(&self) {
         while !self.deadlines.is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-    }
-}
-
-async fn pause_after(error: &io::Error) {
-    let gone = matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    );
-    // A caller that left while waiting says nothing about the next one.
-    if !gone {
-        tracing::warn!(%error, "cannot accept connections; trying again");
-        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }

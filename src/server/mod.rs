@@ -2,6 +2,7 @@
 //! and no token.
 
 mod connection;
+mod crowd;
 mod listener;
 mod places;
 mod refusal;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use crate::caller::AllowList;
 
 pub use connection::Tracked;
+pub use crowd::Crowd;
 pub use listener::{Acceptor, bind};
 pub use places::Places;
 
@@ -28,6 +30,17 @@ pub struct Settings {
     /// Most callers connected at the same time, over all threads; 0 is what the
     /// limit of open files allows.
     pub max_connections: usize,
+    /// Most connections from one address, over all threads; 0 is any number.
+    pub max_connections_per_caller: usize,
+    /// Most requests answered at the same time, over all threads; 0 is any number.
+    pub max_requests: usize,
+    /// Bytes of memory from which on few requests are answered at the same time;
+    /// 0 is three quarters of what the system grants, if it says so.
+    pub max_memory: u64,
+    /// Longest head of a request, in bytes.
+    pub max_head: usize,
+    /// Most fields in it.
+    pub max_fields: usize,
     /// Longest time from the first byte of a request head to its end.
     pub header_timeout: Duration,
     /// How long a connection may stay open with no request on it.

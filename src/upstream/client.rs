@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -31,6 +32,9 @@ use super::{AnswerError, Settings, UpstreamError};
 /// The TLS policy connections are made with; a reload puts a new one in.
 pub type SharedTls = Arc<ArcSwap<rustls::ClientConfig>>;
 
+/// How many requests are at the server, shared by the worker threads.
+pub type InUse = Arc<AtomicUsize>;
+
 /// Sends requests to one server. Not `Send`: it belongs to its worker thread.
 #[derive(Debug)]
 pub struct Client {
@@ -40,6 +44,27 @@ pub struct Client {
     tls_in_use: RefCell<Arc<rustls::ClientConfig>>,
     idle: RefCell<Vec<Kept>>,
     counts: Counts,
+    /// `None` when any number of requests may be at the server.
+    limit: Option<Rc<Limit>>,
+}
+
+/// The limit of requests at the server.
+#[derive(Debug)]
+struct Limit {
+    in_use: InUse,
+    most: usize,
+}
+
+/// Room for one request at the server; free again when this is dropped.
+#[derive(Debug)]
+struct Room(Option<Rc<Limit>>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(limit) = &self.0 {
+            limit.in_use.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Connections made and ended, ever.
@@ -71,12 +96,16 @@ impl Drop for Open {
 }
 
 impl Client {
-    /// A client without connections.
+    /// A client without connections. `in_use` is shared with the clients of other
+    /// threads that send to the same server.
     #[must_use]
-    pub fn new(settings: Settings, tls: SharedTls) -> Rc<Self> {
+    pub fn new(settings: Settings, tls: SharedTls, in_use: InUse) -> Rc<Self> {
         let tls_in_use = RefCell::new(tls.load_full());
         let idle = RefCell::new(Vec::with_capacity(settings.max_idle.min(64)));
+        let most = settings.max_requests;
+        let limit = (most > 0).then(|| Rc::new(Limit { in_use, most }));
         Rc::new(Self {
+            limit,
             settings,
             tls,
             tls_in_use,
@@ -97,11 +126,24 @@ impl Client {
         &self.counts
     }
 
+    /// Room for one more request; `None` when there is none.
+    fn room(&self) -> Option<Room> {
+        let Some(limit) = &self.limit else {
+            return Some(Room(None));
+        };
+        let before = limit.in_use.fetch_add(1, Ordering::Relaxed);
+        // Without room it is given back by the drop.
+        let room = Room(Some(Rc::clone(limit)));
+        (before < limit.most).then_some(room)
+    }
+
     /// A connection kept from an earlier request that is still quiet: neither
-    /// closed by the server nor holding bytes nobody asked for.
+    /// closed by the server nor holding bytes nobody asked for. `None`, too,
+    /// when the server has as many requests as it may have.
     #[must_use]
     pub fn take_kept(self: &Rc<Self>, now: Instant) -> Option<Lease> {
         self.follow_reload();
+        let room = self.room()?;
         loop {
             let mut kept = self.idle.borrow_mut().pop()?;
             let is_young = now.duration_since(kept.since) < self.settings.idle_timeout;
@@ -111,6 +153,7 @@ impl Client {
                     open: kept.connection,
                     client,
                     reused: true,
+                    _room: room,
                 });
             }
         }
@@ -120,8 +163,10 @@ impl Client {
     /// sets one.
     ///
     /// # Errors
-    /// Resolve, connect or TLS failures; nothing was sent in any of them.
+    /// [`UpstreamError::Full`], and resolve, connect or TLS failures; nothing was
+    /// sent in any of them.
     pub async fn connect(self: &Rc<Self>) -> Result<Lease, UpstreamError> {
+        let room = self.room().ok_or(UpstreamError::Full)?;
         let tls = self.tls.load_full();
         let stream = connect(&self.settings.server, tls).await?;
         self.counts.opened.set(self.counts.opened.get() + 1);
@@ -133,6 +178,7 @@ impl Client {
             open,
             client: Rc::clone(self),
             reused: false,
+            _room: room,
         })
     }
 
@@ -186,6 +232,7 @@ pub struct Lease {
     open: Open,
     client: Rc<Client>,
     reused: bool,
+    _room: Room,
 }
 
 impl Lease {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -30,15 +31,33 @@ pub(super) async fn connect(
 ) -> Result<Stream, UpstreamError> {
     let addresses = tokio::net::lookup_host((server.host(), server.port()))
         .await
-        .map_err(UpstreamError::Resolve)?;
+        .map_err(unresolved)?;
     let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => return secure(server, tls, stream).await,
+            // The next address would want the same.
+            Err(error) if is_no_socket_left(&error) => return Err(UpstreamError::NoSocket(error)),
             Err(error) => refused = error,
         }
     }
     Err(UpstreamError::Connect(refused))
+}
+
+/// Descriptors have run out (`EMFILE`, `ENFILE`) or the system's buffers
+/// (`ENOBUFS`, `ENOMEM`): nothing that the server, or a look at another address,
+/// could help. The numbers are those of Linux.
+fn is_no_socket_left(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+}
+
+/// A name that cannot be resolved, or no descriptor to resolve it with: the
+/// resolver does not say which, but the next socket does.
+fn unresolved(error: io::Error) -> UpstreamError {
+    match Socket::new(Domain::IPV4, Type::DGRAM, None) {
+        Err(error) if is_no_socket_left(&error) => UpstreamError::NoSocket(error),
+        Ok(_) | Err(_) => UpstreamError::Resolve(error),
+    }
 }
 
 async fn secure(

@@ -7,6 +7,12 @@ pub use super::head::InvalidHead;
 /// A failed attempt to send one request.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
+    /// As many requests are at the server as the settings allow.
+    #[error("as many requests are at the server as are allowed")]
+    Full,
+    /// The system has no descriptor or no memory left for a connection.
+    #[error("the system has no socket left for a connection to the server")]
+    NoSocket(#[source] io::Error),
     /// The server's name has no address, or the resolver did not answer.
     #[error("cannot resolve the server's name")]
     Resolve(#[source] io::Error),

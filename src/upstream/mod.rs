@@ -11,7 +11,7 @@ mod server;
 
 use std::time::Duration;
 
-pub use client::{AnswerBody, Client, Counts, Lease, Outgoing, SharedTls};
+pub use client::{AnswerBody, Client, Counts, InUse, Lease, Outgoing, SharedTls};
 pub use error::{AnswerError, InvalidHead, UpstreamError};
 pub use server::{InvalidServer, Server};
 
@@ -26,4 +26,6 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Unused connections kept per worker thread.
     pub max_idle: usize,
+    /// Most requests at the server at the same time, over all worker threads; 0 is any number.
+    pub max_requests: usize,
 }

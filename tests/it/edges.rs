@@ -391,7 +391,7 @@ fn a_caller_without_a_place_is_told_so_at_once() {
     );
     assert_eq!(refused.field("retry-after").as_deref(), Some("1"));
     assert_eq!(
-        running.metric("dqe_proxy_caller_connections_shed_total"),
+        running.metric("dqe_proxy_caller_connections_shed_total{reason=\"max_connections\"}"),
         Some(1.0)
     );
     callers.pop();

@@ -15,6 +15,7 @@ mod framing;
 mod fuzz;
 mod isolation;
 mod layering;
+mod limits;
 mod observing;
 mod operating;
 mod redirects;

@@ -55,7 +55,12 @@ pub(super) const CALLER_CONNECTIONS_REFUSED: Family = Family(
 pub(super) const CALLER_CONNECTIONS_SHED: Family = Family(
     "dqe_proxy_caller_connections_shed",
     Counter,
-    "Connections answered with 503 at once because listener.max_connections was reached.",
+    "Connections answered with 503 at once, by the setting of [listener] that was reached.",
+);
+pub(super) const ACCEPTS_FAILED: Family = Family(
+    "dqe_proxy_accept_failures",
+    Counter,
+    "Times no connection could be accepted although one waited, for want of descriptors mostly.",
 );
 pub(super) const UPSTREAM_CONNECTIONS: Family = Family(
     "dqe_proxy_upstream_connections",
@@ -149,6 +154,16 @@ pub(super) const DRAINING: Family = Family(
     "1 when the proxy has been told to stop.",
 );
 pub(super) const BUILD: Family = Family("dqe_proxy_build", Info, "The version that runs.");
+pub(super) const RESIDENT_MEMORY: Family = Family(
+    "process_resident_memory_bytes",
+    Gauge,
+    "Resident memory of the process.",
+);
+pub(super) const MEMORY_SHORT: Family = Family(
+    "dqe_proxy_memory_short",
+    Gauge,
+    "1 while few requests are let in because listener.max_memory is reached.",
+);
 pub(super) const START_TIME: Family = Family(
     "process_start_time_seconds",
     Gauge,

@@ -16,17 +16,19 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::registry::Registry;
 
 use self::families::{
-    ACCESS_LOG_DROPPED, BUILD, CALLER_CONNECTIONS, CALLER_CONNECTIONS_OPENED,
+    ACCEPTS_FAILED, ACCESS_LOG_DROPPED, BUILD, CALLER_CONNECTIONS, CALLER_CONNECTIONS_OPENED,
     CALLER_CONNECTIONS_REFUSED, CALLER_CONNECTIONS_SHED, DRAINING, EVENT_LOG_DROPPED, Family,
-    READY, REDIRECTS_FOLLOWED, REPLAYS, REQUEST_DURATION, REQUESTS, REQUESTS_IN_FLIGHT, START_TIME,
-    TOKEN_CALLS, TOKEN_FORCED_RENEWALS, TOKEN_GENERATION, TOKEN_LIFE_LEFT, TOKEN_RENEWALS,
-    TOKEN_REPLAYS, TOKEN_RESTARTS, TOKEN_SAME, TOKEN_SECONDS_TO_EXPIRY, TOKEN_SLACK, TOKEN_STATE,
-    TOKEN_WAIT_SECONDS, TOKEN_WAITS, UPSTREAM_CONNECTIONS, UPSTREAM_CONNECTIONS_OPENED,
+    MEMORY_SHORT, READY, REDIRECTS_FOLLOWED, REPLAYS, REQUEST_DURATION, REQUESTS,
+    REQUESTS_IN_FLIGHT, RESIDENT_MEMORY, START_TIME, TOKEN_CALLS, TOKEN_FORCED_RENEWALS,
+    TOKEN_GENERATION, TOKEN_LIFE_LEFT, TOKEN_RENEWALS, TOKEN_REPLAYS, TOKEN_RESTARTS, TOKEN_SAME,
+    TOKEN_SECONDS_TO_EXPIRY, TOKEN_SLACK, TOKEN_STATE, TOKEN_WAIT_SECONDS, TOKEN_WAITS,
+    UPSTREAM_CONNECTIONS, UPSTREAM_CONNECTIONS_OPENED,
 };
 use super::source::{TokenView, is_ready};
 use super::{Answer, Source, TokenState};
 use crate::metrics::{
-    Count, LATENCY_BOUNDS, Metrics, RATIO_BOUNDS, RatioSums, RouteMetrics, WorkerMetrics,
+    Count, LATENCY_BOUNDS, Metrics, RATIO_BOUNDS, RatioSums, RouteMetrics, SHED_REASONS,
+    WorkerMetrics,
 };
 
 const CONTENT_TYPE: HeaderValue =
@@ -129,8 +131,13 @@ fn push_connections(out: &mut Out<'_>, metrics: &Metrics) -> fmt::Result {
     out.gauge(&CALLER_CONNECTIONS, opened.saturating_sub(closed))?;
     out.counter(&CALLER_CONNECTIONS_OPENED, opened)?;
     out.counter(&CALLER_CONNECTIONS_REFUSED, refused)?;
-    let shed = sum(metrics, |worker| &worker.connections_shed);
-    out.counter(&CALLER_CONNECTIONS_SHED, shed)?;
+    let mut family = out.family(&CALLER_CONNECTIONS_SHED)?;
+    for (index, reason) in SHED_REASONS.into_iter().enumerate() {
+        let shed = sum(metrics, |worker| &worker.connections_shed[index]);
+        count_of(&mut family.encode_family(&[("reason", reason)])?, shed)?;
+    }
+    let failed = sum(metrics, |worker| &worker.accepts_failed);
+    out.counter(&ACCEPTS_FAILED, failed)?;
     let closed = sum(metrics, |worker| &worker.upstream_connections_closed);
     let opened = sum(metrics, |worker| &worker.upstream_connections_opened);
     out.gauge(&UPSTREAM_CONNECTIONS, opened.saturating_sub(closed))?;
@@ -249,6 +256,10 @@ fn push_process(out: &mut Out<'_>, source: &dyn Source, tokens: &[TokenView]) ->
         out.counter(&ACCESS_LOG_DROPPED, dropped)?;
     }
     out.counter(&EVENT_LOG_DROPPED, source.event_log_dropped())?;
+    out.gauge(&MEMORY_SHORT, u64::from(source.is_memory_short()))?;
+    if let Some(resident) = source.resident_memory() {
+        out.gauge(&RESIDENT_MEMORY, resident)?;
+    }
     out.family(&BUILD)?
         .encode_info(&[("version", env!("CARGO_PKG_VERSION"))])?;
     let started = source.started().duration_since(UNIX_EPOCH);

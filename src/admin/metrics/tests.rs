@@ -166,6 +166,8 @@ fn counts_of_all_worker_threads_are_added_up() {
         metrics.connections_opened.add(10 * worker);
         metrics.connections_closed.add(worker);
         metrics.connections_refused.add(2);
+        metrics.connections_shed[1].add(3);
+        metrics.accepts_failed.add(4);
         metrics.upstream_connections_opened.add(5);
         metrics.upstream_connections_closed.add(1);
         metrics.requests_started.add(100);
@@ -191,6 +193,11 @@ fn counts_of_all_worker_threads_are_added_up() {
         ("dqe_proxy_caller_connections", 27.0),
         ("dqe_proxy_caller_connections_opened_total", 30.0),
         ("dqe_proxy_caller_connections_refused_total", 4.0),
+        (
+            r#"dqe_proxy_caller_connections_shed_total{reason="max_connections_per_caller"}"#,
+            6.0,
+        ),
+        ("dqe_proxy_accept_failures_total", 8.0),
         ("dqe_proxy_upstream_connections", 8.0),
         ("dqe_proxy_upstream_connections_opened_total", 10.0),
     ] {

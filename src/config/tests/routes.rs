@@ -15,6 +15,7 @@ fn rule(pattern: Pattern, scope: Scope, side_effects: bool) -> Rule {
         carriage: Carriage::Header,
         parameter: "Licence",
         side_effects,
+        max_body: None,
     }
 }
 

@@ -1,0 +1,124 @@
+//! How many requests are answered at the same time, over all worker threads:
+//! at most as many as the settings say, and few while memory is short. One
+//! more is refused at once. It does not wait: a caller has one request at a
+//! time on a connection, so what waits is bounded by the connections anyway,
+//! and a queue in front of a server that is too slow only makes every answer
+//! late before the callers' own time-outs end them.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::error::ProxyError;
+
+/// Requests that are still let in while memory is short, so that a process
+/// whose memory stays high for another reason goes on serving. Each holds at
+/// most some 256 KiB.
+const FEW: usize = 16;
+
+/// The requests in flight, shared by the worker threads. Neither locks nor waits.
+#[derive(Debug)]
+pub struct Admission {
+    in_flight: AtomicUsize,
+    most: usize,
+    is_memory_short: AtomicBool,
+}
+
+impl Admission {
+    /// Lets `most` requests in at the same time; 0 is any number.
+    #[must_use]
+    pub fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            in_flight: AtomicUsize::new(0),
+            most: if most == 0 { usize::MAX } else { most },
+            is_memory_short: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether there is memory for few requests only. To be told now and then
+    /// by whoever measures it.
+    pub fn memory_is_short(&self, is_short: bool) {
+        self.is_memory_short.store(is_short, Ordering::Relaxed);
+    }
+
+    /// What was told last.
+    #[must_use]
+    pub fn is_memory_short(&self) -> bool {
+        self.is_memory_short.load(Ordering::Relaxed)
+    }
+}
+
+/// One thread's hold of what is shared: permits are many, and cloning an `Arc`
+/// would touch another shared counter for each.
+#[derive(Debug)]
+struct Share(Arc<Admission>);
+
+/// One worker thread's door; taking a permit touches nothing but one counter.
+#[derive(Clone, Debug)]
+pub(super) struct Door(Rc<Share>);
+
+/// Proof that a request was let in. Given back when it is dropped, which is
+/// when the answer's body has ended.
+#[derive(Debug)]
+pub(super) struct Permit(Rc<Share>);
+
+impl Door {
+    pub(super) fn new(admission: Arc<Admission>) -> Self {
+        Self(Rc::new(Share(admission)))
+    }
+
+    /// Lets a request in.
+    ///
+    /// # Errors
+    /// [`ProxyError::TooManyRequests`], [`ProxyError::MemoryShort`].
+    pub(super) fn enter(&self) -> Result<Permit, ProxyError> {
+        let Share(admission) = &*self.0;
+        let before = admission.in_flight.fetch_add(1, Ordering::Relaxed);
+        // From here on a refusal gives the place back by dropping the permit.
+        let permit = Permit(Rc::clone(&self.0));
+        if before >= admission.most {
+            return Err(ProxyError::TooManyRequests);
+        }
+        if before >= FEW && admission.is_memory_short() {
+            return Err(ProxyError::MemoryShort);
+        }
+        Ok(permit)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_again_when_its_request_has_ended() {
+        let door = Door::new(Admission::new(2));
+        let permits = [door.enter().unwrap(), door.enter().unwrap()];
+        for _ in 0..3 {
+            assert!(matches!(door.enter(), Err(ProxyError::TooManyRequests)));
+        }
+        drop(permits);
+        assert!(door.enter().is_ok(), "a refusal takes no place");
+    }
+
+    #[test]
+    fn short_of_memory_few_are_let_in_but_never_none() {
+        let admission = Admission::new(0);
+        let door = Door::new(Arc::clone(&admission));
+        let many: Vec<Permit> = (0..100).map(|_| door.enter().unwrap()).collect();
+        admission.memory_is_short(true);
+        assert!(matches!(door.enter(), Err(ProxyError::MemoryShort)));
+        drop(many);
+        let few: Vec<Permit> = (0..FEW).map(|_| door.enter().unwrap()).collect();
+        assert!(matches!(door.enter(), Err(ProxyError::MemoryShort)));
+        admission.memory_is_short(false);
+        assert!(door.enter().is_ok());
+        drop(few);
+    }
+}

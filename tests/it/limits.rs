@@ -1,0 +1,453 @@
+//! Limits: what is refused when one is reached, that it is told at once and in
+//! words, that nothing of it is taken for the next request, that one below the
+//! limit nothing changes, and that all is well again when the pressure ends.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Answer, Connection, Running, Scripted, Setup, call, eventually};
+
+const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA";
+
+#[track_caller]
+fn assert_refused(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    assert_eq!(answer.json()["code"], code);
+    assert!(answer.field("proxy-status").unwrap().contains(code));
+    let retry_after = (status == 503).then(|| "1".to_owned());
+    assert_eq!(answer.field("retry-after"), retry_after);
+}
+
+fn post(target: &str, fields: &str, body: &str) -> String {
+    format!("POST {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n{body}")
+}
+
+fn of_length(length: usize, media_type: &str) -> String {
+    post(
+        "/TEL/",
+        &format!("Content-Type: {media_type}\r\nContent-Length: {length}\r\n"),
+        &"a".repeat(length),
+    )
+}
+
+/// A request of a thousand bytes, in chunks.
+fn in_chunks(chunks: usize) -> String {
+    let chunk = format!("64\r\n{}\r\n", "a".repeat(100));
+    let fields = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
+    post("/TEL/", fields, &chunk.repeat(chunks))
+}
+
+#[test]
+fn a_body_announced_as_too_long_is_refused_before_it_is_read() {
+    let running = Setup::default().set("LISTENER_MAX_BODY", "1000B").start();
+    running.wait_until_ready();
+    // Streamed, and a form that is read whole.
+    for media_type in ["application/json", "application/x-www-form-urlencoded"] {
+        let mut connection = Connection::open(running.address);
+        let fields = format!(
+            "Content-Type: {media_type}\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n"
+        );
+        connection.send(post("/TEL/", &fields, ""));
+        let answer = connection.answer();
+        assert_refused(&answer, 413, "body_too_large");
+        assert_eq!(answer.field("connection").as_deref(), Some("close"));
+        assert!(connection.is_at_end());
+        assert!(running.received().is_empty());
+    }
+    for media_type in ["application/json", "application/x-www-form-urlencoded"] {
+        let mut connection = Connection::open(running.address);
+        connection.send(of_length(1000, media_type));
+        assert_ne!(connection.answer().status, 413, "{media_type}");
+        connection.send_get(CALL);
+        assert_eq!(connection.answer().status, 200, "it is kept");
+    }
+    assert_eq!(running.received().len(), 4);
+}
+
+#[test]
+fn a_body_that_turns_out_too_long_is_cut_and_its_rest_is_no_request() {
+    let running = Setup::default().set("LISTENER_MAX_BODY", "1000B").start();
+    running.wait_until_ready();
+    let mut connection = Connection::open(running.address);
+    connection.send(in_chunks(10));
+    connection.send("1\r\na\r\n0\r\n\r\nGET /TEL/?smuggled HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answer = connection.answer();
+    assert_refused(&answer, 413, "body_too_large");
+    assert_eq!(answer.field("connection").as_deref(), Some("close"));
+    assert!(connection.is_at_end());
+    eventually("the call to DQE is cut", || {
+        let received = running.received();
+        received.iter().all(|entry| entry.abandoned)
+    });
+    let smuggled = |target: &[u8]| target.ends_with(b"smuggled");
+    let received = running.received();
+    assert!(!received.iter().any(|entry| smuggled(&entry.target)));
+
+    let whole = call(running.address, in_chunks(10) + "0\r\n\r\n");
+    assert_ne!(whole.status, 413);
+    let line = r#"dqe_proxy_requests_total{route="/TEL/",outcome="body_too_large"}"#;
+    assert_eq!(running.metric(line), Some(1.0));
+}
+
+/// A form is read whole before anything of it is sent, so DQE never sees the
+/// beginning of one that is too long.
+#[test]
+fn a_form_that_turns_out_too_long_never_reaches_dqe() {
+    let running = Setup::default().set("LISTENER_MAX_BODY", "1000B").start();
+    running.wait_until_ready();
+    let form = "Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n";
+    let chunk = format!("3e9\r\n{}\r\n", "a".repeat(1001));
+    let answer = call(running.address, post("/TEL/", form, &chunk));
+    assert_refused(&answer, 413, "body_too_large");
+    assert!(running.received().is_empty());
+}
+
+/// Once the head of an answer has gone out nothing can be told in words, so the
+/// caller sees a cut answer.
+#[test]
+fn an_answer_that_has_begun_is_cut_with_its_request() {
+    let scripted = Scripted::start(|_, stream| {
+        let begun = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n<begun\r\n";
+        let _ = stream.get_mut().write_all(begun.as_bytes());
+        let _ = stream.read_to_end(&mut Vec::new());
+        false
+    });
+    let running = Setup::default()
+        .server(scripted.url())
+        .set("LISTENER_MAX_BODY", "1000B")
+        .start();
+    running.wait_until_ready();
+    let begun = Instant::now();
+    let mut connection = Connection::open(running.address);
+    connection.send(in_chunks(1));
+    eventually("the answer has begun", || !scripted.heads().is_empty());
+    let mut rest = connection.second_half();
+    let answer = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::park_timeout(Duration::from_millis(100));
+            let chunk = format!("64\r\n{}\r\n", "a".repeat(100));
+            let _ = rest.write_all(chunk.repeat(10).as_bytes());
+        });
+        connection.answer()
+    });
+    assert_eq!((answer.status, answer.complete), (200, false));
+    assert!(begun.elapsed() < Duration::from_secs(10), "without waiting");
+    eventually("it is logged", || {
+        let lines = running.log_lines("/TEL/");
+        lines.iter().any(|line| line["code"] == "body_too_large")
+    });
+}
+
+#[test]
+fn a_route_has_a_limit_of_its_own() {
+    let running = Setup::default()
+        .file(
+            "[listener]\nmax_body = \"100B\"\n[[route]]\npath = \"/v1/small\"\nscope = \"client_phone\"\nmax_body = \"10B\"\n[[route]]\npath = \"/v1/any\"\nscope = \"client_phone\"\nmax_body = 0\n",
+        )
+        .start();
+    running.wait_until_ready();
+    for (target, length, is_refused) in [
+        ("/v1/small", 10, false),
+        ("/v1/small", 11, true),
+        ("/TEL/", 100, false),
+        ("/TEL/", 101, true),
+        ("/v1/any", 2_000_000, false),
+    ] {
+        let fields = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+        let answer = call(running.address, post(target, &fields, &"a".repeat(length)));
+        assert_eq!(answer.status == 413, is_refused, "{target} {length}");
+    }
+}
+
+/// The head of a GET with that many bytes and fields.
+fn head(bytes: usize, fields: usize) -> String {
+    let begun = format!("GET {CALL} HTTP/1.1\r\nHost: x\r\n");
+    let few: String = (0..fields - 2).map(|n| format!("x-{n}: a\r\n")).collect();
+    let rest = bytes - begun.len() - few.len() - "x-large: \r\n\r\n".len();
+    format!("{begun}{few}x-large: {}\r\n\r\n", "a".repeat(rest))
+}
+
+#[test]
+fn a_head_may_be_as_large_as_the_settings_say() {
+    for (max_head, max_fields, served, refused) in [
+        ("2KiB", "100", head(2048, 5), head(2049, 5)),
+        ("256KiB", "100", head(200_000, 5), head(262_145, 5)),
+        ("64KiB", "10", head(500, 10), head(500, 11)),
+        ("64KiB", "200", head(5000, 200), head(5000, 201)),
+    ] {
+        // The fake DQE has limits of its own.
+        let scripted = Scripted::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        let running = Setup::default()
+            .server(scripted.url())
+            .set("LISTENER_MAX_HEAD", max_head)
+            .set("LISTENER_MAX_FIELDS", max_fields)
+            .start();
+        running.wait_until_ready();
+        let name = format!("{max_head}, {max_fields} fields");
+        assert_eq!(call(running.address, served).status, 200, "{name}");
+        assert_eq!(call(running.address, refused).status, 431, "{name}");
+        assert_eq!(scripted.heads().len(), 1, "{name}");
+    }
+}
+
+/// Callers whose calls DQE holds.
+fn held(running: &Running, count: usize) -> Vec<Connection> {
+    let before = running.received().len();
+    let callers = (0..count)
+        .map(|_| {
+            let mut caller = Connection::open(running.address);
+            caller.send_get(CALL);
+            caller
+        })
+        .collect();
+    eventually("DQE has the calls", || {
+        running.received().len() == before + count
+    });
+    callers
+}
+
+#[test]
+fn one_request_too_many_is_told_so_at_once_and_its_connection_stays() {
+    for (setting, code) in [
+        ("LISTENER_MAX_REQUESTS", "too_many_requests"),
+        ("UPSTREAM_MAX_REQUESTS", "upstream_full"),
+    ] {
+        let running = Setup::default().set(setting, "3").start();
+        running.wait_until_ready();
+        running.dqe.sandbox.set_fault("business:hang").unwrap();
+        let mut callers = held(&running, 3);
+        let mut caller = Connection::open(running.address);
+        for _ in 0..5 {
+            let begun = Instant::now();
+            caller.send(of_length(100, "application/json"));
+            assert_refused(&caller.answer(), 503, code);
+            assert!(begun.elapsed() < Duration::from_secs(2));
+        }
+        assert_eq!(running.received().len(), 3, "{setting}");
+        // What nobody forwards needs no place.
+        assert_eq!(running.get("/nowhere").status, 404);
+        let line = format!("dqe_proxy_requests_total{{route=\"/TEL/\",outcome=\"{code}\"}}");
+        assert_eq!(running.metric(&line), Some(5.0));
+
+        running.dqe.sandbox.clear_faults();
+        drop(callers.pop());
+        eventually("the place of the one that left is free", || {
+            caller.send_get(CALL);
+            caller.answer().status == 200
+        });
+    }
+}
+
+/// The place is the request's until the last byte of its answer.
+#[test]
+fn an_answer_on_its_way_takes_a_place_until_its_end() {
+    for setting in ["LISTENER_MAX_REQUESTS", "UPSTREAM_MAX_REQUESTS"] {
+        let scripted = Scripted::start(|head, stream| {
+            let size = if head.contains("large") {
+                50_000_000
+            } else {
+                9
+            };
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+            let body = [b'<'; 9].repeat(size / 9 + 1);
+            let stream = stream.get_mut();
+            stream.write_all(head.as_bytes()).is_ok() && stream.write_all(&body[..size]).is_ok()
+        });
+        let running = Setup::default()
+            .server(scripted.url())
+            .set(setting, "1")
+            .start();
+        running.wait_until_ready();
+        let mut slow = Connection::open(running.address);
+        slow.send_get("/TEL/?large");
+        assert!(slow.raw_line().unwrap().starts_with("HTTP/1.1 200"));
+        assert_eq!(running.get(CALL).status, 503, "{setting}");
+        drop(slow);
+        eventually("the place is free", || running.get(CALL).status == 200);
+    }
+}
+
+#[test]
+fn below_its_limits_a_proxy_serves_whatever_comes() {
+    let running = Setup::default()
+        .set("LISTENER_MAX_REQUESTS", "4")
+        .set("UPSTREAM_MAX_REQUESTS", "4")
+        .set("LISTENER_MAX_CONNECTIONS_PER_CALLER", "8")
+        .start();
+    running.wait_until_ready();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut caller = Connection::open(running.address);
+                for _ in 0..200 {
+                    caller.send_get(CALL);
+                    assert_eq!(caller.answer().status, 200);
+                }
+            });
+        }
+    });
+    assert_eq!(running.received().len(), 800);
+}
+
+/// The process that runs this story is larger than the limit whatever it does.
+#[test]
+fn short_of_memory_few_requests_are_let_in() {
+    let running = Setup::default().set("LISTENER_MAX_MEMORY", "16MiB").start();
+    running.wait_until_ready();
+    eventually("the memory is looked at", || {
+        running.metric("dqe_proxy_memory_short") == Some(1.0)
+    });
+    assert!(running.metric("process_resident_memory_bytes") > Some(16e6));
+    assert_eq!(running.get(CALL).status, 200, "few are not none");
+    running.dqe.sandbox.set_fault("business:hang").unwrap();
+    let callers = held(&running, 16);
+    assert_refused(&running.get(CALL), 503, "memory_short");
+    drop(callers);
+    running.dqe.sandbox.clear_faults();
+    eventually("there is a place again", || running.get(CALL).status == 200);
+
+    let large = Setup::default().set("LISTENER_MAX_MEMORY", "1GiB").start();
+    large.wait_until_ready();
+    assert_eq!(large.metric("dqe_proxy_memory_short"), Some(0.0));
+}
+
+/// A connection from another address of this machine.
+fn open_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let source = SocketAddr::new(IpAddr::V4(Ipv4Addr::from(source)), 0);
+    socket.bind(&source.into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    socket.into()
+}
+
+#[test]
+fn a_caller_with_enough_connections_takes_no_place_of_others() {
+    let running = Setup::default()
+        .set("LISTENER_MAX_CONNECTIONS_PER_CALLER", "3")
+        .start();
+    running.wait_until_ready();
+    let mut callers: Vec<Connection> = (0..3)
+        .map(|_| {
+            let mut caller = Connection::open(running.address);
+            caller.send_get(CALL);
+            assert_eq!(caller.answer().status, 200);
+            caller
+        })
+        .collect();
+    for _ in 0..2 {
+        let refused = running.get(CALL);
+        assert_refused(&refused, 503, "too_many_connections_of_caller");
+        assert_eq!(refused.field("connection").as_deref(), Some("close"));
+    }
+    let shed = |reason: &str| {
+        let name = "dqe_proxy_caller_connections_shed_total";
+        running.metric(&format!("{name}{{reason=\"{reason}\"}}"))
+    };
+    assert_eq!(shed("max_connections_per_caller"), Some(2.0));
+    assert_eq!(shed("max_connections"), Some(0.0));
+
+    let mut other = open_from([127, 0, 0, 2], running.address);
+    let request = format!("GET {CALL} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    other.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    callers.pop();
+    eventually("the caller may have one more again", || {
+        running.get(CALL).status == 200
+    });
+}
+
+/// A caller that takes nothing of its answer is no burden for longer than the
+/// settings say, and the server is let go as well.
+#[test]
+fn a_caller_that_reads_nothing_of_its_answer_is_let_go() {
+    let (sender, ended) = std::sync::mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
+    let scripted = Scripted::start(move |_, stream| {
+        let stream = stream.get_mut();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+        let written = (0..100).all(|_| stream.write_all(&[b'<'; 1_000_000]).is_ok());
+        let _ = sender.lock().unwrap().send(written);
+        false
+    });
+    let running = Setup::default()
+        .server(scripted.url())
+        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "500ms")
+        .start();
+    running.wait_until_ready();
+    let mut caller = Connection::open(running.address);
+    let begun = Instant::now();
+    caller.send_get(CALL);
+    let written = ended.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(!written, "the call to the server is ended");
+    assert!(begun.elapsed() >= Duration::from_millis(450));
+    eventually("it is logged as stalled", || {
+        let lines = running.log_lines("/TEL/");
+        lines.iter().any(|line| line["code"] == "answer_stalled")
+    });
+    assert!(!caller.answer().complete);
+}
+
+/// Without a descriptor for a connection to DQE a call fails for a reason of the
+/// proxy's own, which is told in words; when callers leave, calls go on.
+#[test]
+fn without_descriptors_calls_are_refused_and_then_go_on() {
+    let dqe = Setup::default().start_dqe();
+    let address = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut proxy = Command::new("sh")
+        .args(["-c", "ulimit -n 48; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_dqe-proxy"))
+        .args(["run", "--listen", &address.to_string(), "--admin", "off"])
+        .env_clear()
+        .env("DQE_SERVER", dqe.sandbox.url())
+        .env("DQE_LICENCE", "SANDBOX")
+        .env("DQE_CLIENT_SECRET", "sandbox-secret")
+        .env("DQE_PROXY_LISTENER_THREADS", "1")
+        .env("DQE_PROXY_LISTENER_MAX_CONNECTIONS", "1000")
+        // Each call needs a descriptor of its own.
+        .env("DQE_PROXY_UPSTREAM_MAX_IDLE", "0")
+        .env("DQE_PROXY_LOG_FORMAT", "json")
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    eventually("it listens", || {
+        TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+    });
+    let mut caller = Connection::open(address);
+    let mut status = || {
+        caller.send_get(CALL);
+        caller.answer()
+    };
+    eventually("calls are answered", || status().status == 200);
+    let crowd: Vec<TcpStream> = (0..100)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    let mut refused = None;
+    eventually("the descriptors are taken", || {
+        refused = Some(status()).filter(|answer| answer.status != 200);
+        refused.is_some()
+    });
+    assert_refused(&refused.unwrap(), 503, "out_of_sockets");
+    // Now and then a descriptor is free for one; DQE is never blamed.
+    for _ in 0..20 {
+        assert!(matches!(status().status, 200 | 503));
+    }
+    drop(crowd);
+    eventually("calls are answered again", || status().status == 200);
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines = |words: &str| text.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(lines("\"code\":\"out_of_sockets\""), 1, "{text}");
+    assert_eq!(lines("cannot accept connections"), 1, "{text}");
+    let _ = proxy.kill();
+    let _ = proxy.wait();
+}
