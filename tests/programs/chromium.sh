@@ -19,12 +19,12 @@ visit() {
     : >"$work/site.log"
     rm -rf "$work/profile"
     address="http://$1:$site/autocompletion.html?proxy=$2&typed=$(encoded "$typed")"
-    chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
+    timeout -k 5 30 chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
         --disable-background-networking --disable-component-update --disable-sync \
         --user-data-dir="$work/profile" "$address" >"$work/chromium.log" 2>&1 &
     browser=$!
     seen=$(wait_for "$work/site.log" '/seen\?[^ ]+')
-    kill -KILL "$browser"
+    kill "$browser"
     wait "$browser" 2>/dev/null || true
     "$python" -c 'import sys, urllib.parse; print(urllib.parse.unquote(sys.argv[1]))' "${seen#*\?}"
 }
