@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use dqe_proxy::sandbox::{Scope, Violation};
+use dqe_proxy::sandbox::Scope;
 
 use crate::support::{Answer, Connection, Running, Setup, body_received, call, eventually};
 
@@ -240,33 +240,6 @@ fn one_refused_scope_leaves_the_others_working_and_falls_back_to_the_general_one
         (answer.status, answer.json()["code"].as_str()),
         (503, Some("token_unavailable"))
     );
-}
-
-#[test]
-fn an_outage_of_the_token_endpoint_is_ridden_out_on_the_old_token_and_no_dead_one_is_sent() {
-    let running = Setup::default().token_life(Duration::from_secs(3)).start();
-    running.wait_until_ready();
-    running.dqe.sandbox.set_fault("token:status=503").unwrap();
-    let begun = Instant::now();
-    let mut last_good = begun;
-    let first_bad = loop {
-        match running.get(CALL).status {
-            200 => last_good = Instant::now(),
-            503 => break Instant::now(),
-            other => panic!("{other}"),
-        }
-        assert!(begun.elapsed() < Duration::from_secs(10));
-    };
-    // A token has at least 45 % of its life left at any moment of normal operation.
-    assert!(
-        last_good - begun >= Duration::from_millis(1200),
-        "{:?}",
-        last_good - begun
-    );
-    assert!(first_bad - begun <= Duration::from_millis(3100));
-    assert_eq!(running.counters().violation(Violation::ExpiredToken), 0);
-    running.dqe.sandbox.clear_faults();
-    assert!(until(Duration::from_secs(1), || running.get(CALL).status == 200));
 }
 
 #[test]

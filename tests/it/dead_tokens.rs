@@ -274,29 +274,6 @@ fn an_empty_answer_takes_no_token_out_of_use_while_the_token_endpoint_is_down() 
 }
 
 #[test]
-fn a_call_that_acts_is_sent_once_when_the_connection_breaks_after_it() {
-    let running = Setup::default().set("DQE_ENABLE", "GDPR_MSG").start();
-    running.wait_until_ready();
-    let message = "/GDPR_MSG/?Phone=0612345678&Custom_sms=x&Country=FRA&Company=ACME";
-    for (target, attempts) in [("/TEL/?Tel=0612345678", 2), (message, 1)] {
-        // On one thread, whose kept connection the call takes.
-        let mut connection = Connection::open(running.address);
-        connection.send_get("/TEL/?Tel=0612345678");
-        assert_eq!(connection.answer().status, 200);
-        let before = running.received().len();
-        running
-            .dqe
-            .sandbox
-            .set_fault("business:reset,times=2")
-            .unwrap();
-        connection.send_get(target);
-        assert_eq!(connection.answer().status, 502, "{target}");
-        assert_eq!(running.received().len() - before, attempts, "{target}");
-        running.dqe.sandbox.clear_faults();
-    }
-}
-
-#[test]
 fn a_large_answer_is_passed_on_from_its_first_piece() {
     let scripted = Scripted::start(|_, stream| {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";

@@ -20,6 +20,7 @@ mod observing;
 mod operating;
 mod redirects;
 mod sandbox;
+mod scenarios;
 mod scrubbing;
 mod support;
 mod token_command;
