@@ -58,6 +58,9 @@
 //! | [`dqe`] | what is true of DQE alone; pure | – (leaf) |
 //! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`telemetry`] | leaves, importable by all | `caller` → `deadline` |
 //!
+//! [`proxy::hot_parts`] and [`upstream::hot_parts`] are doors for
+//! `benches/hot_parts.rs` alone: nothing of the program comes in by them.
+//!
 //! # Invariants
 //!
 //! The first six are checked by `tests/it/layering.rs`.

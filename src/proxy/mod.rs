@@ -12,6 +12,8 @@ mod error;
 mod exchange;
 mod gate;
 mod headers;
+#[doc(hidden)]
+pub mod hot_parts;
 mod inspect;
 mod redirect;
 mod response;

@@ -7,6 +7,8 @@ mod connect;
 mod connection;
 mod error;
 mod head;
+#[doc(hidden)]
+pub mod hot_parts;
 mod server;
 
 use std::time::Duration;
