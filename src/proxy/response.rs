@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -97,7 +98,8 @@ pub(super) fn options(exchange: &mut Exchange) -> Response<()> {
 }
 
 /// Answers on the proxy's own account: problem+json (RFC 9457), `Proxy-Status`
-/// (RFC 9209), a request id; never a 2xx.
+/// (RFC 9209), a request id; never a 2xx, and nothing that runs in a page which
+/// has asked for a script (JSONP).
 pub(super) fn refused(error: &ProxyError, exchange: &mut Exchange) -> Response<Option<Bytes>> {
     let appearance = error.appearance();
     let code = appearance.code.as_str();
@@ -117,6 +119,7 @@ pub(super) fn refused(error: &ProxyError, exchange: &mut Exchange) -> Response<O
         CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
     );
+    fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     fields.insert(REQUEST_ID.clone(), exchange.request_id().clone());
     let proxy_status = format!(

@@ -14,6 +14,7 @@ mod faults;
 mod framing;
 mod fuzz;
 mod isolation;
+mod jsonp;
 mod layering;
 mod limits;
 mod observing;
