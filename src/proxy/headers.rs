@@ -35,7 +35,8 @@ enum Kind {
     Via,
     /// `X-Request-Id`: the caller's own is kept when it is harmless.
     RequestId,
-    /// Sent by browsers and looked at by the gate.
+    /// Tells which page sends a browser: looked at by the gate, and as little
+    /// for DQE to know as `Referer`.
     Browser,
     /// `Accept-Encoding`: `identity` takes its place.
     Accepts,
@@ -195,7 +196,7 @@ pub(super) fn outgoing<'a>(
         Nominated(Vec::new())
     };
     let kept = received.iter().filter(move |(name, _)| match kind(name) {
-        Kind::End | Kind::Browser | Kind::MaxForwards | Kind::SetCookie => {
+        Kind::End | Kind::MaxForwards | Kind::SetCookie => {
             if **name == CONTENT_LENGTH {
                 own.length.is_none()
             } else {
@@ -206,6 +207,7 @@ pub(super) fn outgoing<'a>(
         | Kind::HopByHop
         | Kind::Coding
         | Kind::Inside
+        | Kind::Browser
         | Kind::Ours
         | Kind::Accepts
         | Kind::Via
@@ -462,6 +464,8 @@ mod tests {
             ("X-Envoy-External-Address", "10.1.2.3"),
             ("Cookie2", "x"),
             ("Referer", "http://intranet/form?name=x"),
+            ("Origin", "http://intranet"),
+            ("Sec-Fetch-Site", "same-site"),
             ("Client-IP", "10.1.2.3"),
             ("X-Originating-IP", "10.1.2.3"),
             ("X-Original-Forwarded-For", "10.1.2.3"),
