@@ -9,7 +9,8 @@
 //!
 //! ```text
 //! server     accept → allow list → Caller; hyper parses one message
-//! proxy      1 gate     method, length, Host, Origin, loop           else 4xx, nothing forwarded
+//! proxy      1 gate     method, length, Host, Origin, loop           else 4xx, nothing forwarded;
+//!                       a browser asks whether a page may call       204, nothing forwarded
 //!            2 route    find(path) on the raw path → Route           else 404
 //!            3 token    the route's cell → usable token, wait-free   else 503
 //!            4 attempt  a form is read whole; token into header, query or form; headers

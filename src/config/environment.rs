@@ -31,8 +31,10 @@ pub(super) fn read(
 ) {
     let long = keys::KEYS.iter().map(|key| (key.variable(), *key));
     let short = SHORT.iter().map(|(name, key)| ((*name).to_owned(), *key));
+    let older = keys::OLDER_NAMES.iter();
+    let older = older.map(|older| (older.variable(), older.key));
     let mut seen: Vec<(&Key, String)> = Vec::new();
-    for (name, key) in long.chain(short) {
+    for (name, key) in long.chain(short).chain(older) {
         let Some(text) = variable(variables, &name) else {
             continue;
         };
@@ -66,8 +68,10 @@ pub(super) fn report_unknown(
     warnings: &mut Vec<Problem>,
 ) {
     let long: Vec<String> = keys::KEYS.iter().map(|key| key.variable()).collect();
+    let older = keys::OLDER_NAMES.map(|older| older.variable());
     let known = || {
         long.iter()
+            .chain(&older)
             .map(String::as_str)
             .chain(SHORT.iter().map(|(name, _)| *name))
             .chain([CONFIG])

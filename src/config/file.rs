@@ -135,20 +135,23 @@ impl Walk<'_> {
 
     fn section(&mut self, section: &'static str, table: &DeTable<'_>) {
         for (name, node) in table {
-            let known = keys::KEYS
-                .into_iter()
-                .find(|key| key.section == section && key.name == name.get_ref());
-            let Some(key) = known else {
+            let Some(key) = keys::find(section, name.get_ref()) else {
                 if let Some(meant) = self.unknown_key(section, name) {
                     self.entries.mark_reported(meant);
                 }
                 continue;
             };
+            let place = self.place(node.span());
+            if let Some(Place::File { line, .. }) = self.entries.find(key).map(|entry| &entry.place)
+            {
+                // TOML allows a key once, so one of the two is its older name.
+                let message = format!("line {line} sets the same list under its other name");
+                let problem = Problem::new(&place, key, message);
+                self.problems.push(problem.hint("keep one of the two"));
+                continue;
+            }
             match self.value(key, node) {
-                Some(value) => {
-                    let place = self.place(node.span());
-                    self.entries.push(key, value, place);
-                }
+                Some(value) => self.entries.push(key, value, place),
                 None => self.entries.mark_reported(key),
             }
         }

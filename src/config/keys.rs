@@ -95,7 +95,6 @@ pub(super) const LISTENER_ADDRESS: Key =
 pub(super) const LISTENER_ALLOW: Key =
     Key::new("listener", "allow", Kind::List).default(r#"["loopback"]"#);
 pub(super) const LISTENER_HOSTS: Key = Key::new("listener", "hosts", Kind::List).default("[]");
-pub(super) const LISTENER_ORIGINS: Key = Key::new("listener", "origins", Kind::List).default("[]");
 pub(super) const LISTENER_THREADS: Key = Key::new(
     "listener",
     "threads",
@@ -146,6 +145,8 @@ pub(super) const LISTENER_HEADER_TIMEOUT: Key =
     Key::new("listener", "header_timeout", TIMEOUT).default(r#""10s""#);
 pub(super) const LISTENER_IDLE_TIMEOUT: Key =
     Key::new("listener", "idle_timeout", TIMEOUT).default(r#""75s""#);
+
+pub(super) const CORS_ORIGINS: Key = Key::new("cors", "origins", Kind::List).default("[]");
 
 pub(super) const ADMIN_ADDRESS: Key =
     Key::new("admin", "address", Kind::Text).default(r#""127.0.0.1:9090""#);
@@ -231,7 +232,6 @@ pub(super) const KEYS: [&Key; 46] = [
     &LISTENER_ADDRESS,
     &LISTENER_ALLOW,
     &LISTENER_HOSTS,
-    &LISTENER_ORIGINS,
     &LISTENER_THREADS,
     &LISTENER_MAX_CONNECTIONS,
     &LISTENER_MAX_CONNECTIONS_PER_CALLER,
@@ -242,6 +242,7 @@ pub(super) const KEYS: [&Key; 46] = [
     &LISTENER_MAX_BODY,
     &LISTENER_HEADER_TIMEOUT,
     &LISTENER_IDLE_TIMEOUT,
+    &CORS_ORIGINS,
     &ADMIN_ADDRESS,
     &DQE_SERVERS,
     &DQE_LICENCE,
@@ -275,6 +276,39 @@ pub(super) const KEYS: [&Key; 46] = [
     &LOG_FORMAT,
     &LOG_ACCESS,
 ];
+
+/// An older name of a key, which works as the present one does.
+pub(super) struct OlderName {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    pub(super) key: &'static Key,
+}
+
+impl OlderName {
+    /// The name of the environment variable that went with it.
+    pub(super) fn variable(&self) -> String {
+        format!("{PREFIX}{}_{}", self.section, self.name).to_ascii_uppercase()
+    }
+}
+
+/// Keys under the names they had before.
+pub(super) const OLDER_NAMES: [OlderName; 1] = [OlderName {
+    section: "listener",
+    name: "origins",
+    key: &CORS_ORIGINS,
+}];
+
+/// The key that `name` in `section` sets, under its present name or an older one.
+pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
+    let present = KEYS
+        .into_iter()
+        .find(|key| key.section == section && key.name == name);
+    present.or_else(|| {
+        let mut older = OLDER_NAMES.iter();
+        let older = older.find(|older| older.section == section && older.name == name);
+        older.map(|older| older.key)
+    })
+}
 
 /// The section that may be written many times, `[[route]]`; only in the file.
 pub(super) const ROUTE: &str = "route";

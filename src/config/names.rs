@@ -52,8 +52,8 @@ pub(super) fn origin(text: &str) -> Result<String, InvalidName> {
             hint: "write \"https://intranet.example\": scheme, name, and a port if there is one",
         })
     };
-    if matches!(text, "*" | "null") {
-        return wrong("origins are named one by one");
+    if text.contains('*') || matches!(text, "any" | "null") {
+        return wrong("origins are named one by one: any page could spend the account");
     }
     let lower = text.to_ascii_lowercase();
     let Some((scheme, rest)) = lower.split_once("://") else {
@@ -126,6 +126,8 @@ mod tests {
             ("https://", None),
             ("null", None),
             ("*", None),
+            ("any", None),
+            ("https://*.example", None),
         ] {
             assert_eq!(origin(text).ok().as_deref(), expected, "{text}");
         }

@@ -129,7 +129,7 @@ impl Resolver<'_> {
         token_path: TokenPath,
     ) -> proxy::Settings {
         let hosts = self.names(&keys::LISTENER_HOSTS, names::host);
-        let origins = self.names(&keys::LISTENER_ORIGINS, names::origin);
+        let origins = self.names(&keys::CORS_ORIGINS, names::origin);
         proxy::Settings {
             hosts,
             origins,

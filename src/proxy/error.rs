@@ -317,7 +317,7 @@ impl ProxyError {
                 StatusCode::FORBIDDEN,
                 Code::CrossSiteRefused,
                 "http_request_denied",
-                "A web page of another site may call this proxy only when its origin is in listener.origins of the proxy's settings.",
+                "A web page of another site may call this proxy only when its origin is in cors.origins of the proxy's settings.",
             ),
             Self::LoopDetected => (
                 StatusCode::LOOP_DETECTED,

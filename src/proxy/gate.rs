@@ -7,6 +7,7 @@ use http::header::{HOST, HeaderMap, HeaderName, ORIGIN, REFERER, TRANSFER_ENCODI
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Uri, Version};
 
+use super::cors::{Origins, Reader};
 use super::error::ProxyError;
 use super::headers::{self, Noted};
 
@@ -38,13 +39,15 @@ pub(super) enum Passage {
     /// Nowhere: it may not be forwarded once more, so the proxy is the one to
     /// answer (OPTIONS with `Max-Forwards: 0`, RFC 9110 §7.6.2).
     EndsHere,
+    /// Nowhere: a browser asks whether a page may call.
+    AsksFirst,
 }
 
 /// Whom the operator lets in by name.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
     hosts: Vec<String>,
-    origins: Vec<String>,
+    origins: Origins,
     head: HeadLimits,
 }
 
@@ -61,12 +64,19 @@ impl Gate {
     /// `hosts` without port, `origins` as browsers write them; both in lower
     /// case. No hosts means any.
     #[must_use]
-    pub(super) fn new(hosts: Vec<String>, origins: Vec<String>, head: HeadLimits) -> Self {
+    pub(super) fn new(hosts: Vec<String>, origins: &[String], head: HeadLimits) -> Self {
+        let origins = Origins::new(origins);
         Self {
             hosts,
             origins,
             head,
         }
+    }
+
+    /// Who reads the answer to a request with these fields.
+    #[must_use]
+    pub(super) fn reader(&self, fields: &HeaderMap, noted: Noted) -> Reader {
+        self.origins.reader(fields, noted)
     }
 
     /// Lets the request pass or names the reason why not.
@@ -77,6 +87,7 @@ impl Gate {
         &self,
         request: &Request<B>,
         noted: Noted,
+        reader: &Reader,
     ) -> Result<Passage, ProxyError> {
         let uri = request.uri();
         let target = uri
@@ -104,6 +115,9 @@ impl Gate {
         }
         if noted.via && headers::has_been_here(fields) {
             return Err(ProxyError::LoopDetected);
+        }
+        if reader.asks_first(request) {
+            return Ok(Passage::AsksFirst);
         }
         if noted.max_forwards && headers::forwards_left(request.method(), fields) == Some(0) {
             return Ok(Passage::EndsHere);
@@ -138,7 +152,7 @@ impl Gate {
             return Ok(());
         }
         let claimed = match origin {
-            Some(origin) => origin.to_str().ok().map(str::to_owned),
+            Some(origin) => origin.to_str().ok(),
             // A script element (JSONP) sends no Origin; its Referer names the page.
             None => fields
                 .get(REFERER)
@@ -148,11 +162,8 @@ impl Gate {
         let Some(claimed) = claimed else {
             return Err(ProxyError::CrossSiteRefused);
         };
-        let listed = self
-            .origins
-            .iter()
-            .any(|listed| listed.eq_ignore_ascii_case(&claimed));
-        if listed || (!cross_site && is_own_origin(&claimed, fields)) {
+        let is_listed = self.origins.find(claimed.as_bytes()).is_some();
+        if is_listed || (!cross_site && is_own_origin(claimed, fields)) {
             Ok(())
         } else {
             Err(ProxyError::CrossSiteRefused)
@@ -264,10 +275,10 @@ fn is_own_origin(origin: &str, fields: &HeaderMap) -> bool {
 }
 
 /// `https://page.example:8443/x?y` → `https://page.example:8443`.
-fn origin_of(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    Some(format!("{scheme}://{authority}"))
+fn origin_of(url: &str) -> Option<&str> {
+    let start = url.find("://")? + "://".len();
+    let length = url[start..].find(['/', '?', '#']);
+    Some(length.map_or(url, |length| &url[..start + length]))
 }
 
 #[cfg(test)]
@@ -285,8 +296,11 @@ mod tests {
             request = request.header(*name, *value);
         }
         let request = request.body(()).unwrap();
-        match gate.check(&request, Noted::in_request(request.headers())) {
+        let noted = Noted::in_request(request.headers());
+        let reader = gate.reader(request.headers(), noted);
+        match gate.check(&request, noted, &reader) {
             Ok(Passage::GoesOn) => "passes",
+            Ok(Passage::AsksFirst) => "asks first",
             Ok(Passage::EndsHere) => "ends here",
             Err(error) => error.appearance().code.as_str(),
         }
@@ -294,8 +308,8 @@ mod tests {
 
     #[test]
     fn only_listed_host_names_are_served_when_there_is_a_list() {
-        let open = Gate::new(vec![], vec![], HEAD);
-        let closed = Gate::new(vec!["proxy.internal".into(), "[::1]".into()], vec![], HEAD);
+        let open = Gate::new(vec![], &[], HEAD);
+        let closed = Gate::new(vec!["proxy.internal".into(), "[::1]".into()], &[], HEAD);
         for (gate, host, expected) in [
             (&open, "whatever", "passes"),
             (&closed, "proxy.internal", "passes"),
@@ -311,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_browser_is_let_in_for_listed_and_own_origins_only() {
-        let gate = Gate::new(vec![], vec!["https://intranet.example".into()], HEAD);
+        let gate = Gate::new(vec![], &["https://intranet.example".into()], HEAD);
         let host = ("host", "proxy.internal:8080");
         for (fields, expected) in [
             (&[][..], "passes"),
@@ -369,8 +383,48 @@ mod tests {
     }
 
     #[test]
+    fn a_browser_asks_first_for_listed_origins_only() {
+        let gate = Gate::new(
+            vec!["proxy.internal".into()],
+            &["https://intranet.example".into()],
+            HEAD,
+        );
+        let host = ("host", "proxy.internal");
+        let page = ("origin", "https://intranet.example");
+        let asks = ("access-control-request-method", "POST");
+        for (method, fields, expected) in [
+            ("OPTIONS", &[host, page, asks][..], "asks first"),
+            (
+                "OPTIONS",
+                &[host, page, asks, ("max-forwards", "0")],
+                "asks first",
+            ),
+            ("OPTIONS", &[host, page], "passes"),
+            ("OPTIONS", &[host, asks], "passes"),
+            ("GET", &[host, page, asks], "passes"),
+            (
+                "OPTIONS",
+                &[("host", "evil.example"), page, asks],
+                "host_not_allowed",
+            ),
+            (
+                "OPTIONS",
+                &[host, ("origin", "https://evil.example"), asks],
+                "cross_site_refused",
+            ),
+            (
+                "OPTIONS",
+                &[host, ("origin", "http://proxy.internal"), asks],
+                "passes",
+            ),
+        ] {
+            assert_eq!(verdict(&gate, method, fields), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
     fn methods_that_would_show_or_tunnel_are_refused_and_loops_broken() {
-        let gate = Gate::new(vec![], vec![], HEAD);
+        let gate = Gate::new(vec![], &[], HEAD);
         let host = ("host", "x");
         assert_eq!(verdict(&gate, "TRACE", &[host]), "method_not_allowed");
         assert_eq!(verdict(&gate, "CONNECT", &[host]), "method_not_allowed");
@@ -383,7 +437,7 @@ mod tests {
 
     #[test]
     fn a_body_is_coded_in_chunks_or_not_at_all_and_the_host_is_one() {
-        let gate = Gate::new(vec![], vec![], HEAD);
+        let gate = Gate::new(vec![], &[], HEAD);
         let host = ("host", "x");
         let coding = |value: &'static str| ("transfer-encoding", value);
         for (fields, expected) in [

@@ -7,6 +7,7 @@
 mod admission;
 mod attempt;
 mod carry;
+mod cors;
 mod decide;
 mod error;
 mod exchange;
@@ -45,6 +46,7 @@ use crate::telemetry::{Seldom, WorkerLog};
 use crate::upstream::Client;
 use admission::{Door, Permit};
 use carry::{Payload, Place, Written};
+use cors::Reader;
 use exchange::Exchange;
 use gate::{Gate, HeadLimits, Passage};
 use headers::Noted;
@@ -59,7 +61,8 @@ use upload::{Bounds, Upload};
 pub struct Settings {
     /// Host names answered, in lower case without port; empty answers all.
     pub hosts: Vec<String>,
-    /// Origins (`https://intranet.example`) whose pages may call across sites.
+    /// Origins (`https://intranet.example`) whose pages may call across sites
+    /// and read the answers.
     pub origins: Vec<String>,
     /// Most bytes in the head of a request.
     pub max_head: usize,
@@ -132,7 +135,7 @@ impl Worker {
     ) -> Rc<Self> {
         let gate = Gate::new(
             settings.hosts.clone(),
-            settings.origins.clone(),
+            &settings.origins,
             HeadLimits {
                 bytes: settings.max_head,
                 fields: settings.max_fields,
@@ -174,7 +177,10 @@ impl Worker {
                     Err(error) => (error, call),
                 },
                 Ok((Passage::EndsHere, mut call)) => {
-                    return response::options(&mut call.exchange)
+                    return response::options(&mut call).map(|()| Answer::Own { body: None, call });
+                }
+                Ok((Passage::AsksFirst, mut call)) => {
+                    return response::permission(&mut call)
                         .map(|()| Answer::Own { body: None, call });
                 }
                 Err(refused) => refused,
@@ -187,7 +193,7 @@ impl Worker {
             call.caller
                 .deadline
                 .set_phase(Instant::now() + idle_timeout);
-            response::refused(&error, &mut call.exchange).map(|body| Answer::Own { body, call })
+            response::refused(&error, &mut call).map(|body| Answer::Own { body, call })
         }
     }
 
@@ -199,7 +205,8 @@ impl Worker {
     ) -> Result<(Passage, Box<Call>), (ProxyError, Box<Call>)> {
         let noted = Noted::in_request(request.headers());
         let exchange = self.begin(&request, noted, &caller);
-        let checked = self.gate.check(&request, noted);
+        let reader = self.gate.reader(request.headers(), noted);
+        let checked = self.gate.check(&request, noted, &reader);
         let (head, incoming) = request.into_parts();
         let mut call = Box::new(Call {
             worker: self,
@@ -212,13 +219,14 @@ impl Worker {
             written: Written::default(),
             beginning: Beginning::default(),
             scrubber: None,
+            reader,
             caller,
             permit: None,
             exchange,
         });
         let passed = checked.and_then(|passage| match passage {
             Passage::GoesOn => call.find_way(incoming).map(|()| passage),
-            Passage::EndsHere => Ok(passage),
+            Passage::EndsHere | Passage::AsksFirst => Ok(passage),
         });
         match passed {
             Ok(passage) => Ok((passage, call)),
@@ -345,6 +353,8 @@ pub struct Call {
     beginning: Beginning,
     /// Masks the credential in the answer's body, where it may stand.
     scrubber: Option<Scrubber>,
+    /// Whom browsers are told that the answer is for.
+    reader: Reader,
     caller: Caller,
     /// Held until the answer has ended.
     permit: Option<Permit>,

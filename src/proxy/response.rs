@@ -15,7 +15,6 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::Call;
 use super::error::{Code, ProxyError};
-use super::exchange::Exchange;
 use super::headers::{self, REQUEST_ID};
 use super::inspect::Answered;
 use super::redirect;
@@ -65,6 +64,7 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
     if let Some(scrubber) = &call.scrubber {
         scrubber.mask_fields(&mut head.headers);
     }
+    call.reader.name_in(&mut head.headers);
     // hyper frames the answer for the version the caller speaks.
     head.version = Version::HTTP_11;
     let complete = body.is_end_stream() && call.beginning.bytes.is_empty();
@@ -84,23 +84,39 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
 /// Methods that are forwarded, for `Allow`; besides them any that is not known.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
-/// Answers OPTIONS in the server's place (RFC 9110 §9.3.7). The only 2xx of the
-/// proxy's own: the caller has asked for just that.
-pub(super) fn options(exchange: &mut Exchange) -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    exchange.ends_as(StatusCode::NO_CONTENT, Code::Ok2xx);
+/// Answers OPTIONS in the server's place (RFC 9110 §9.3.7). With [`permission`]
+/// the only 2xx of the proxy's own: the caller has asked for just that.
+pub(super) fn options(call: &mut Call) -> Response<()> {
+    let mut response = no_content(call);
     let fields = response.headers_mut();
     fields.insert(http::header::ALLOW, ALLOW);
+    call.reader.name_in(fields);
+    response
+}
+
+/// Tells a browser that a page may call.
+pub(super) fn permission(call: &mut Call) -> Response<()> {
+    let mut response = no_content(call);
+    let fields = response.headers_mut();
+    call.reader.grant(&call.head.headers, ALLOW, fields);
+    response
+}
+
+fn no_content(call: &mut Call) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    call.exchange.ends_as(StatusCode::NO_CONTENT, Code::Ok2xx);
+    let fields = response.headers_mut();
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert(REQUEST_ID.clone(), exchange.request_id().clone());
+    fields.insert(REQUEST_ID.clone(), call.exchange.request_id().clone());
     response
 }
 
 /// Answers on the proxy's own account: problem+json (RFC 9457), `Proxy-Status`
 /// (RFC 9209), a request id; never a 2xx, and nothing that runs in a page which
 /// has asked for a script (JSONP).
-pub(super) fn refused(error: &ProxyError, exchange: &mut Exchange) -> Response<Option<Bytes>> {
+pub(super) fn refused(error: &ProxyError, call: &mut Call) -> Response<Option<Bytes>> {
+    let exchange = &mut call.exchange;
     let appearance = error.appearance();
     let code = appearance.code.as_str();
     exchange.ends_as(appearance.status, appearance.code);
@@ -141,6 +157,7 @@ pub(super) fn refused(error: &ProxyError, exchange: &mut Exchange) -> Response<O
         // What follows may be meant for the tunnel that there is not, or be as large.
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    call.reader.name_in(fields);
     let mut body = problem.to_string();
     body.push('\n');
     response.map(|()| Some(Bytes::from(body)))

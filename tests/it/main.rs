@@ -6,6 +6,7 @@ mod calls;
 mod carriage;
 mod command_line;
 mod conformance;
+mod cors;
 mod credentials;
 mod dead_tokens;
 mod doctor;

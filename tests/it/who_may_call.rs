@@ -37,7 +37,7 @@ fn a_mapped_address_is_its_ipv4_address() {
 fn hosts_and_pages_are_checked_when_listed() {
     let running = Setup::default()
         .set("LISTENER_HOSTS", "dqe-proxy.internal")
-        .set("LISTENER_ORIGINS", "https://intranet.example")
+        .set("CORS_ORIGINS", "https://intranet.example")
         .start();
     let request = |fields: &str| {
         format!("GET /TEL/?Tel=06 HTTP/1.1\r\n{fields}\r\nConnection: close\r\n\r\n")

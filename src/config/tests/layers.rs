@@ -109,11 +109,6 @@ fn every_key_can_be_set_from_the_environment() {
             "Dqe.internal,other",
             r#"hosts: ["dqe.internal", "other"]"#,
         ),
-        (
-            "listener.origins",
-            "https://A.example",
-            r#"origins: ["https://a.example"]"#,
-        ),
         ("listener.threads", "7", "threads: 7"),
         ("listener.max_connections", "77", "max_connections: 77"),
         (
@@ -128,6 +123,11 @@ fn every_key_can_be_set_from_the_environment() {
         ("listener.max_body", "2MiB", "max_body: 2097152"),
         ("listener.header_timeout", "11s", "header_timeout: 11s"),
         ("listener.idle_timeout", "76s", "idle_timeout: 76s"),
+        (
+            "cors.origins",
+            "https://A.example",
+            r#"origins: ["https://a.example"]"#,
+        ),
         ("admin.address", "off", "Settings { address: None }"),
         (
             "dqe.servers",
@@ -281,6 +281,44 @@ fn short_and_long_names_of_a_key_exclude_each_other() {
     assert_eq!(
         lines(&error),
         ["environment DQE_LICENCE: dqe.licence: DQE_PROXY_DQE_LICENCE sets the same key"]
+    );
+}
+
+#[test]
+fn the_older_name_of_a_key_works_as_the_present_one() {
+    let present = with_minimum("[cors]\norigins = [\"https://a.example\"]\n").unwrap();
+    let older = with_minimum("[listener]\norigins = [\"https://a.example\"]\n").unwrap();
+    assert_eq!(older.proxy.origins, ["https://a.example"]);
+    assert_eq!(older.proxy.origins, present.proxy.origins);
+    let variable = "DQE_PROXY_LISTENER_ORIGINS";
+    let variable = with_variables(&[(variable, "https://a.example")]).unwrap();
+    assert_eq!(variable.proxy.origins, present.proxy.origins);
+    assert_eq!(variable.warnings, []);
+    let shown = variable.summary.to_string();
+    assert!(
+        shown.contains("# environment DQE_PROXY_LISTENER_ORIGINS"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_two_names_of_a_key_exclude_each_other() {
+    let both = "[cors]\norigins = []\n[listener]\norigins = [\"https://a.example\"]\n";
+    let error = with_minimum(both).unwrap_err();
+    assert_eq!(
+        lines(&error),
+        ["4:11: cors.origins: line 2 sets the same list under its other name"]
+    );
+    let error = with_variables(&[
+        ("DQE_PROXY_LISTENER_ORIGINS", "https://a.example"),
+        ("DQE_PROXY_CORS_ORIGINS", "https://a.example"),
+    ])
+    .unwrap_err();
+    assert_eq!(
+        lines(&error),
+        [
+            "environment DQE_PROXY_LISTENER_ORIGINS: cors.origins: DQE_PROXY_CORS_ORIGINS sets the same key"
+        ]
     );
 }
 

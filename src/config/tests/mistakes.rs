@@ -107,9 +107,9 @@ fn unknown_keys_lead_to_known_ones() {
             "\"dqe.licence\"",
         ),
         (
-            "[cors]\n",
-            "1:2: cors: unknown section",
-            "listener, admin, dqe, upstream",
+            "[quotas]\n",
+            "1:2: quotas: unknown section",
+            "listener, cors, admin, dqe, upstream",
         ),
         (
             "[[caller]]\nname = 1",
@@ -292,9 +292,19 @@ fn values_without_sense_are_refused() {
             "without",
         ),
         (
-            "[listener]\norigins = [\"intranet\"]",
-            "2:12: listener.origins: an origin begins with https:// or http://",
+            "[cors]\norigins = [\"https://a.example\", \"intranet\"]",
+            "2:33: cors.origins: an origin begins with https:// or http://",
             "https://",
+        ),
+        (
+            "[cors]\norigins = [\"any\"]",
+            "2:12: cors.origins: origins are named one by one: any page could spend the account",
+            "https://intranet.example",
+        ),
+        (
+            "[cors]\norigins = \"https://a.example\"",
+            "2:11: cors.origins: a list of texts is expected here, not text",
+            "[",
         ),
         (
             "[listener]\naddress = \"127.0.0.1:9090\"",
