@@ -20,6 +20,7 @@ mod layering;
 mod limits;
 mod observing;
 mod operating;
+mod paths;
 mod redirects;
 mod sandbox;
 mod scenarios;

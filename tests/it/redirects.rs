@@ -2,6 +2,7 @@
 //! the others so that they stay on the proxy; the token goes nowhere else.
 
 use std::io::Write;
+use std::sync::{Arc, Mutex};
 
 use crate::support::{Running, Scripted, Setup, call, eventually, target_received};
 
@@ -279,19 +280,50 @@ fn a_form_is_told_the_place_on_the_proxy_without_the_token() {
     }
 }
 
-/// ESTOCADE and GDPR_MSG have one scope; a lookup never becomes an SMS.
+/// ESTOCADE and GDPR_MSG have one scope: a lookup never becomes an SMS, and
+/// what may have sent one asks nothing more.
 #[test]
-fn no_redirect_leads_a_call_to_a_path_that_acts() {
-    let scripted = redirecting("307 There", |_, host| {
-        Some(format!("http://{host}/GDPR_MSG/?Phone=1"))
-    });
-    let answer = in_front_of(&scripted).get("/ESTOCADE/?Nom=x");
-    assert_eq!(answer.status, 307);
-    assert_eq!(
-        answer.field("location").as_deref(),
-        Some("/GDPR_MSG/?Phone=1")
-    );
-    assert_eq!(scripted.heads().len(), 1);
+fn no_redirect_leads_a_call_to_a_path_that_acts_or_away_from_one() {
+    for (target, place) in [
+        ("/ESTOCADE/?Nom=x", "/GDPR_MSG/?Phone=1"),
+        ("/GDPR_MSG/?Phone=1", "/ESTOCADE/?Nom=x"),
+    ] {
+        let scripted = redirecting("307 There", move |_, host| {
+            Some(format!("http://{host}{place}"))
+        });
+        let answer = in_front_of(&scripted).get(target);
+        assert_eq!(answer.status, 307);
+        assert_eq!(answer.field("location").as_deref(), Some(place));
+        assert_eq!(scripted.heads().len(), 1);
+    }
+}
+
+/// What nobody reads of a redirect is read here, as far as it has come.
+#[test]
+fn a_redirects_body_costs_no_connection_unless_it_is_large() {
+    for (size, is_kept) in [(0, true), (200, true), (15_000, true), (100_000, false)] {
+        let ports: Arc<Mutex<Vec<u16>>> = Arc::default();
+        let seen = Arc::clone(&ports);
+        let scripted = Scripted::start(move |head, stream| {
+            let port = stream.get_ref().peer_addr().unwrap().port();
+            seen.lock().unwrap().push(port);
+            let answer = if head.starts_with("GET /TEL/") {
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned()
+            } else {
+                format!(
+                    "HTTP/1.1 301 Moved\r\nLocation: /TEL/\r\nContent-Length: {size}\r\n\r\n{}",
+                    "x".repeat(size)
+                )
+            };
+            stream.get_mut().write_all(answer.as_bytes()).is_ok()
+        });
+        let running = in_front_of(&scripted);
+        assert_eq!(running.get("/TEL").text(), "ok");
+        assert_eq!(running.get("/TEL/").text(), "ok");
+        let ports = ports.lock().unwrap();
+        assert_eq!(ports[0] == ports[1], is_kept, "{size}");
+        assert_eq!(ports.len(), 3, "{size}");
+    }
 }
 
 #[test]
