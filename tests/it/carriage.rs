@@ -69,6 +69,27 @@ const PATHS: &[(&str, bool, No)] = &[
     ),
 ];
 
+fn got(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+}
+
+/// The same call by POST: a form, or JSON on the paths that want it.
+fn posted(target: &str, is_form: bool) -> String {
+    let (path, query) = target.split_once('?').unwrap();
+    if is_form {
+        return post(path, FORM, query);
+    }
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap());
+    let body: serde_json::Map<_, _> = pairs
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    post(
+        path,
+        "application/json",
+        &serde_json::to_string(&body).unwrap(),
+    )
+}
+
 /// What a caller of `path` gets when DQE looks at `personality` only and the
 /// token travels as `carriage`: whether it is DQE's good answer.
 fn is_right(carriage: &str, is_documented: bool, personality: &str) -> bool {
@@ -152,27 +173,29 @@ fn whatever_dqe_looks_at_the_caller_of_both_is_right_and_every_other_combination
                     if is_right(carriage, *is_documented, personality) != good {
                         continue;
                     }
-                    let story = format!("{carriage} {refusal} {personality} {target}");
-                    let before = running.received().len();
-                    let answer = running.get(target);
-                    if !good {
-                        assert_told(&answer, *no, refusal, &story);
-                        continue;
+                    for request in [got(target), posted(target, *is_documented)] {
+                        let story = format!("{carriage} {refusal} {personality} {request}");
+                        let before = running.received().len();
+                        let answer = call(running.address, request);
+                        if !good {
+                            assert_told(&answer, *no, refusal, &story);
+                            continue;
+                        }
+                        right += 1;
+                        let text = answer.text();
+                        assert_eq!(answer.status, 200, "{story}: {text}");
+                        assert!(!text.contains("0.00") && text.len() > 20, "{story}: {text}");
+                        let same = good_answers.entry(*target).or_insert_with(|| text.clone());
+                        assert_eq!(text, *same, "{story}");
+                        let received = running.received();
+                        assert_eq!(received.len(), before + 1, "{story}");
+                        assert_isolated(&received[before], &story);
                     }
-                    right += 1;
-                    let text = answer.text();
-                    assert_eq!(answer.status, 200, "{story}: {text}");
-                    assert!(!text.contains("0.00") && text.len() > 20, "{story}: {text}");
-                    let same = good_answers.entry(*target).or_insert_with(|| text.clone());
-                    assert_eq!(text, *same, "{story}");
-                    let received = running.received();
-                    assert_eq!(received.len(), before + 1, "{story}");
-                    assert_isolated(&received[before], &story);
                 }
             }
         }
         if carriage == "both" {
-            assert_eq!(right, PERSONALITIES.len() * PATHS.len());
+            assert_eq!(right, PERSONALITIES.len() * PATHS.len() * 2);
         }
         assert_eq!(running.counters().violations(), 0, "{carriage}");
     }

@@ -11,6 +11,7 @@ mod credentials;
 mod dead_tokens;
 mod doctor;
 mod edges;
+mod empty_answers;
 mod faults;
 mod framing;
 mod fuzz;

@@ -7,18 +7,10 @@ use std::time::{Duration, Instant};
 
 use dqe_proxy::sandbox::{CredentialKind, Scope, Standing};
 
-use super::PHONE;
+use super::{PHONE, post};
 use crate::support::{
     Connection, PATIENCE, Running, Setup, body_received, call, eventually, target_received,
 };
-
-fn post(target: &str, body: &str) -> String {
-    format!(
-        "POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
 
 /// Scenario 3.
 #[test]

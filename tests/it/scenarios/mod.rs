@@ -22,3 +22,15 @@ mod tokens;
 
 const PHONE: &str = "/TEL/?Tel=0612345678&Pays=FRA";
 const ADDRESS: &str = "/SINGLEV2/?Adresse=5%20rue%20des%20pyr&Pays=FRA";
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+}
+
+fn post(target: &str, body: &str) -> String {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use dqe_proxy::sandbox::{Entry, Scope, Violation};
 
-use super::{ADDRESS, PHONE};
-use crate::support::{Answer, Connection, Running, Setup, eventually};
+use super::{ADDRESS, PHONE, get, post};
+use crate::support::{Answer, Running, Setup, call, eventually};
 
 const COMPANY: &str = "/RECSIRET/?CompanyName=boulangerie&Country=FRA&Dictionary=Y";
 
@@ -151,26 +151,45 @@ fn the_vendors_401_with_our_token_in_it_is_in_no_answer_and_no_log() {
     }
 }
 
-/// Scenario 13.
+/// Scenario 13. The last row shows what a call that does not act does instead.
 #[test]
 fn a_call_that_acts_is_sent_once_when_the_connection_breaks_after_it() {
-    let running = Setup::default().set("DQE_ENABLE", "GDPR_MSG").start();
+    let running = Setup::default()
+        .set("DQE_ENABLE", "GDPR_MSG")
+        .set("LISTENER_THREADS", "1")
+        .start();
     running.wait_until_ready();
-    let message = "/GDPR_MSG/?Phone=0612345678&Custom_sms=x&Country=FRA&Company=ACME";
-    for (target, attempts) in [("/TEL/?Tel=0612345678", 2), (message, 1)] {
-        // On one thread, whose kept connection the call takes.
-        let mut connection = Connection::open(running.address);
-        connection.send_get("/TEL/?Tel=0612345678");
-        assert_eq!(connection.answer().status, 200);
-        let before = running.received().len();
-        running
-            .dqe
-            .sandbox
-            .set_fault("business:reset,times=2")
-            .unwrap();
-        connection.send_get(target);
-        assert_eq!(connection.answer().status, 502, "{target}");
-        assert_eq!(running.received().len() - before, attempts, "{target}");
-        running.dqe.sandbox.clear_faults();
+    let message = "Phone=0612345678&Custom_sms=x&Country=FRA&Company=ACME";
+    let by_get = get(&format!("/GDPR_MSG/?{message}"));
+    let by_form = post("/GDPR_MSG/", message);
+    for (fault, request, status, attempts) in [
+        ("reset", &by_get, 502, 1),
+        ("reset", &by_form, 502, 1),
+        ("reset-after-head", &by_get, 200, 1),
+        ("cut-body", &by_form, 200, 1),
+        ("garbage", &by_get, 502, 1),
+        ("status=503", &by_form, 503, 1),
+        ("reset", &get(PHONE), 502, 2),
+    ] {
+        for is_kept in [true, false] {
+            let story = format!("{fault} {is_kept} {request}");
+            // On one thread, so the call takes the connection this one leaves, if it does.
+            let closes = running
+                .dqe
+                .sandbox
+                .set_switch("keep-alive", if is_kept { "on" } else { "off" });
+            closes.unwrap();
+            assert_eq!(running.get(PHONE).status, 200);
+            let before = running.received().len();
+            let fault = format!("business:{fault},times=2");
+            running.dqe.sandbox.set_fault(&fault).unwrap();
+            let answer = call(running.address, request);
+            assert_eq!(answer.status, status, "{story}");
+            let received = running.received().split_off(before);
+            // What breaks on a new connection was no idle time-out.
+            let expected = if is_kept { attempts } else { 1 };
+            assert_eq!(received.len(), expected, "{story}");
+            running.dqe.sandbox.clear_faults();
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use dqe_proxy::app::{App, Handle, Logs, RunError};
 use dqe_proxy::config::{self, Inputs};
-use dqe_proxy::sandbox::{Counters, Entry, Sandbox, Settings, Switches};
+use dqe_proxy::sandbox::{Counters, Entry, Sandbox, Scope, Settings, Switches};
 use dqe_proxy::telemetry::{AccessLog, Format};
 
 pub(crate) use program::Program;
@@ -298,6 +298,12 @@ impl Running {
             .lines()
             .find_map(|candidate| candidate.strip_prefix(line));
         found.and_then(|value| value.trim().parse().ok())
+    }
+
+    /// The number of the scope's token: 2 after one renewal.
+    #[must_use]
+    pub(crate) fn token_generation(&self, scope: Scope) -> Option<f64> {
+        self.metric(&format!("dqe_proxy_token_generation{{scope=\"{scope}\"}}"))
     }
 
     /// Waits until every scope has a token.
