@@ -64,6 +64,7 @@ fn route(criterion: &mut Criterion) {
             carriage: entry.carriage(),
             parameter: entry.parameter.unwrap_or(LICENCE),
             side_effects: entry.side_effects,
+            max_body: None,
         })
         .collect();
     let table = RouteTable::new(&rules, TokenPath::default(), |_| None);
