@@ -123,8 +123,12 @@ struct Walk {
 }
 
 impl Walk {
-    fn leaf(&mut self, key: &Piece, value: &Piece) -> Option<Reading> {
+    fn leaf(&mut self, key: &Piece<'_>, value: &Piece<'_>) -> Option<Reading> {
         self.leaves += 1;
+        // Names of any other length mean nothing, and most have one.
+        if !matches!(key.as_bytes().len(), 3 | 5..=11 | 15) {
+            return self.other(value);
+        }
         let speaks_of_errors = matches!(self.family, Scope::Phone | Scope::Email);
         match key.as_bytes() {
             b"IdError" => Some(certain_if(value.is_refusal())),
@@ -142,36 +146,59 @@ impl Walk {
             b"TelOrigine" | b"Tel" | b"InputNumber" | b"NumberFormatted" => {
                 (!speaks_of_errors).then_some(Reading::Honest)
             }
-            _ if self.family == Scope::Phone && value.is(DOWN) => Some(Reading::Certain),
-            _ => (!speaks_of_errors).then_some(Reading::Honest),
+            _ => self.other(value),
+        }
+    }
+
+    /// A member whose name means nothing.
+    fn other(&self, value: &Piece<'_>) -> Option<Reading> {
+        match self.family {
+            Scope::Phone if value.as_bytes().len() >= DOWN.len() && value.is(DOWN) => {
+                Some(Reading::Certain)
+            }
+            Scope::Phone | Scope::Email => None,
+            _ => Some(Reading::Honest),
         }
     }
 }
 
-/// A name or value, up to the length of the longest that means something.
-struct Piece {
-    bytes: [u8; 24],
-    length: usize,
+/// Longest name or value that means something, with room for spaces around it.
+const LONGEST_PIECE: usize = 24;
+
+/// A name or value: as it stands in the text or, where the text is escaped once
+/// more, as much of it as means something.
+enum Piece<'a> {
+    Plain(&'a [u8]),
+    Unescaped {
+        bytes: [u8; LONGEST_PIECE],
+        length: usize,
+    },
 }
 
-impl Piece {
+impl Piece<'_> {
     fn new() -> Self {
-        Self {
-            bytes: [0; 24],
+        Self::Unescaped {
+            bytes: [0; LONGEST_PIECE],
             length: 0,
         }
     }
 
     fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.length) {
-            *slot = byte;
+        if let Self::Unescaped { bytes, length } = self {
+            if let Some(slot) = bytes.get_mut(*length) {
+                *slot = byte;
+            }
+            *length += 1;
         }
-        self.length += 1;
     }
 
     /// Empty when it is longer than anything that means something.
     fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        match self {
+            Self::Plain(text) if text.len() <= LONGEST_PIECE => text,
+            Self::Plain(_) => b"",
+            Self::Unescaped { bytes, length } => bytes.get(..*length).unwrap_or_default(),
+        }
     }
 
     fn is(&self, text: &[u8]) -> bool {
@@ -179,7 +206,9 @@ impl Piece {
     }
 
     fn is_refusal(&self) -> bool {
-        self.is(KO) || self.is(DOWN) || self.is(UNAUTHORIZED)
+        // Most values are shorter than the shortest of them.
+        self.as_bytes().len() >= DOWN.len()
+            && (self.is(KO) || self.is(DOWN) || self.is(UNAUTHORIZED))
     }
 
     fn is_zero(&self) -> bool {
@@ -189,11 +218,11 @@ impl Piece {
 
     /// Whether it is the beginning of a refusal, or all of one.
     fn may_be_refusal(&self) -> bool {
-        self.length > 0
+        let text = self.as_bytes().trim_ascii_end();
+        !self.as_bytes().is_empty()
             && [KO, DOWN, UNAUTHORIZED]
                 .iter()
-                .any(|refusal| refusal.starts_with(self.as_bytes().trim_ascii_end()))
-            && self.length <= self.bytes.len()
+                .any(|refusal| refusal.starts_with(text))
     }
 }
 
@@ -247,6 +276,11 @@ impl<'a> Cursor<'a> {
     /// The next byte of the document without taking it, and how many bytes of
     /// the text it is; `None` at the document's end.
     fn peek(&self) -> Result<Option<(u8, usize)>, RanOut> {
+        if !self.is_called
+            && let [byte, ..] = self.rest
+        {
+            return Ok(Some((*byte, 1)));
+        }
         match self.rest {
             [] if self.is_whole => Ok(None),
             [] => Err(RanOut),
@@ -267,6 +301,15 @@ impl<'a> Cursor<'a> {
     }
 
     fn skip_space(&mut self) -> Result<Option<u8>, RanOut> {
+        if !self.is_called {
+            // Most answers: bytes stand for themselves, and the text's end is the document's.
+            while let [byte, rest @ ..] = self.rest {
+                if !byte.is_ascii_whitespace() {
+                    return Ok(Some(*byte));
+                }
+                self.rest = rest;
+            }
+        }
         while let Some((byte, length)) = self.peek()? {
             if !byte.is_ascii_whitespace() {
                 return Ok(Some(byte));
@@ -278,7 +321,10 @@ impl<'a> Cursor<'a> {
 
     /// A string up to its closing quote, which is taken. Escapes are not
     /// resolved: nothing that means something has one.
-    fn string(&mut self) -> Result<Piece, RanOut> {
+    fn string(&mut self) -> Result<Piece<'a>, RanOut> {
+        if !self.is_called {
+            return self.plain_string();
+        }
         let mut piece = Piece::new();
         while let Some(byte) = self.next()? {
             match byte {
@@ -293,11 +339,49 @@ impl<'a> Cursor<'a> {
         Ok(piece)
     }
 
+    /// The same where nothing but the document's own escapes stands in the text.
+    fn plain_string(&mut self) -> Result<Piece<'a>, RanOut> {
+        let text = self.rest;
+        let mut end = 0;
+        while let Some(rest) = text.get(end..) {
+            let Some(found) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
+                break;
+            };
+            end += found;
+            if text[end] == b'"' {
+                self.rest = &text[end + 1..];
+                return Ok(Piece::Plain(&text[..end]));
+            }
+            end += 2;
+        }
+        self.rest = &[];
+        if self.is_whole {
+            Ok(Piece::Plain(text))
+        } else {
+            Err(RanOut)
+        }
+    }
+
     /// A number or word, up to what ends it.
-    fn scalar(&mut self) -> Result<Piece, RanOut> {
+    fn scalar(&mut self) -> Result<Piece<'a>, RanOut> {
+        if !self.is_called {
+            let text = self.rest;
+            let end = text.iter().position(|byte| ends_scalar(*byte));
+            return match end {
+                Some(end) => {
+                    self.rest = &text[end..];
+                    Ok(Piece::Plain(&text[..end]))
+                }
+                None if self.is_whole => {
+                    self.rest = &[];
+                    Ok(Piece::Plain(text))
+                }
+                None => Err(RanOut),
+            };
+        }
         let mut piece = Piece::new();
         while let Some((byte, length)) = self.peek()? {
-            if matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace() {
+            if ends_scalar(byte) {
                 break;
             }
             piece.push(byte);
@@ -307,7 +391,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Plain text to its end, or as far as it may be a refusal.
-    fn line(&mut self) -> Result<Piece, RanOut> {
+    fn line(&mut self) -> Result<Piece<'a>, RanOut> {
         let mut piece = Piece::new();
         while let Some(byte) = self.next()? {
             piece.push(byte);
@@ -317,6 +401,10 @@ impl<'a> Cursor<'a> {
         }
         Ok(piece)
     }
+}
+
+fn ends_scalar(byte: u8) -> bool {
+    matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace()
 }
 
 #[cfg(test)]
