@@ -71,7 +71,7 @@ pub(super) async fn exchange(
         let answer = lease
             .send(Outgoing {
                 method: &request.method,
-                target: &request.target,
+                target: request.target.as_bytes(),
                 fields: fields.iter().map(|(name, value)| (name, value)),
                 body: request.body.map(Full::new),
             })

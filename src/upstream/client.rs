@@ -20,14 +20,17 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
-use http::{Method, Response, Version};
+use http::{HeaderMap, Method, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use super::chunked::Chunked;
 use super::connect::connect;
-use super::connection::{Connection, Uploading};
+use super::connection::{Awaited, Connection, Uploading};
 use super::head::{self, Framing};
 use super::{AnswerError, Settings, UpstreamError};
+
+/// Most fields a map has room for that is used again.
+const MOST_RECYCLED: usize = 64;
 
 /// The TLS policy connections are made with; a reload puts a new one in.
 pub type SharedTls = Arc<ArcSwap<rustls::ClientConfig>>;
@@ -46,6 +49,8 @@ pub struct Client {
     counts: Counts,
     /// `None` when any number of requests may be at the server.
     limit: Option<Rc<Limit>>,
+    /// A map for the fields of the next answer: see [`Client::recycle`].
+    spare: RefCell<HeaderMap>,
 }
 
 /// The limit of requests at the server.
@@ -111,6 +116,7 @@ impl Client {
             tls_in_use,
             idle,
             counts: Counts::default(),
+            spare: RefCell::default(),
         })
     }
 
@@ -191,6 +197,16 @@ impl Client {
         });
     }
 
+    /// Takes a map that is no longer needed for the fields of the next answer. As
+    /// each answer leaves with one and each request brings one, none is allocated
+    /// in a steady state. One that has grown large is let go.
+    pub fn recycle(&self, mut fields: HeaderMap) {
+        if fields.capacity() <= MOST_RECYCLED {
+            fields.clear();
+            self.spare.replace(fields);
+        }
+    }
+
     /// After a reload, connections made under the old trust are not used again.
     fn follow_reload(&self) {
         let current = self.tls.load();
@@ -218,7 +234,7 @@ pub struct Outgoing<'a, F, B> {
     /// The method.
     pub method: &'a Method,
     /// Path and query, written as they are.
-    pub target: &'a str,
+    pub target: &'a [u8],
     /// Every field but `Host` and `Transfer-Encoding`; `Content-Length` among
     /// them when the body's length is known.
     pub fields: F,
@@ -261,11 +277,19 @@ impl Lease {
         let mut upload = request.body.map(|body| Uploading::new(body, framing));
         let mut interim = 0;
         async move {
-            let reused = self.reused;
             let head = poll_fn(|cx| {
-                self.open
+                let mut awaited = Awaited {
+                    to_head,
+                    reused: self.reused,
+                    interim,
+                    spare: &self.client.spare,
+                };
+                let polled = self
+                    .open
                     .connection
-                    .poll_head(cx, &mut upload, to_head, &mut interim, reused)
+                    .poll_head(cx, &mut upload, &mut awaited);
+                interim = awaited.interim;
+                polled
             })
             .await?;
             let mut answer = Response::new(AnswerBody {

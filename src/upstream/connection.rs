@@ -1,12 +1,14 @@
 //! One connection to the server, and one request and its answer on it: both
 //! bodies move at the same time, each through a bounded buffer.
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::Body;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
@@ -55,6 +57,18 @@ impl<B> Uploading<B> {
     }
 }
 
+/// The answer a request waits for.
+pub(super) struct Awaited<'a> {
+    /// The request is HEAD.
+    pub(super) to_head: bool,
+    /// The connection has carried a request before.
+    pub(super) reused: bool,
+    /// Interim answers (1xx) that have come.
+    pub(super) interim: u8,
+    /// Where a map for the answer's fields is taken from.
+    pub(super) spare: &'a RefCell<HeaderMap>,
+}
+
 /// Why the request's side stopped.
 #[derive(Debug)]
 enum Stopped {
@@ -95,15 +109,12 @@ impl Connection {
         self.input.is_empty() && self.is_written() && !self.spoiled
     }
 
-    /// Writes the request and waits for the head of its answer. `to_head`
-    /// tells that the request is HEAD.
+    /// Writes the request and waits for the head of its answer.
     pub(super) fn poll_head<B>(
         &mut self,
         cx: &mut Context<'_>,
         upload: &mut Option<Uploading<B>>,
-        to_head: bool,
-        interim: &mut u8,
-        reused: bool,
+        awaited: &mut Awaited<'_>,
     ) -> Poll<Result<Head, UpstreamError>>
     where
         B: Body<Data = Bytes>,
@@ -123,16 +134,16 @@ impl Connection {
         }
         loop {
             // Whoever has said something, if only 1xx, had not closed an idle connection.
-            let reused = reused && *interim == 0;
-            if let Some(head) = self.take_head(to_head)? {
+            let reused = awaited.reused && awaited.interim == 0;
+            if let Some(head) = self.take_head(awaited)? {
                 if !head.status.is_informational() {
                     return Poll::Ready(Ok(head));
                 }
                 if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
                     return Poll::Ready(Err(UpstreamError::SwitchedProtocols));
                 }
-                *interim += 1;
-                if *interim > MOST_INTERIM {
+                awaited.interim += 1;
+                if awaited.interim > MOST_INTERIM {
                     return Poll::Ready(Err(UpstreamError::Invalid(head::InvalidHead::TooLarge)));
                 }
                 continue;
@@ -161,7 +172,7 @@ impl Connection {
         }
     }
 
-    fn take_head(&mut self, to_head: bool) -> Result<Option<Head>, UpstreamError> {
+    fn take_head(&mut self, awaited: &Awaited<'_>) -> Result<Option<Head>, UpstreamError> {
         if self.input.is_empty() {
             return Ok(None);
         }
@@ -174,7 +185,9 @@ impl Connection {
             || fresh
                 .windows(2)
                 .any(|pair| pair == b"\n\r" || pair == b"\n\n");
-        if may_end && let Some(head) = head::read_answer(&mut self.input, to_head)? {
+        if may_end
+            && let Some(head) = head::read_answer(&mut self.input, awaited.to_head, awaited.spare)?
+        {
             self.looked_at = 0;
             return Ok(Some(head));
         }

@@ -2,7 +2,9 @@
 //! Pure: bytes in, values out. Strict where leniency has let answers be
 //! smuggled: an answer that two readers could take apart differently is refused.
 
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -31,14 +33,14 @@ pub(super) enum Framing {
 pub(super) fn write_request<'a>(
     out: &mut BytesMut,
     method: &Method,
-    target: &str,
+    target: &[u8],
     host: &HeaderValue,
     fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
     body_is_empty: bool,
 ) -> Framing {
     out.extend_from_slice(method.as_str().as_bytes());
     out.extend_from_slice(b" ");
-    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
     out.extend_from_slice(host.as_bytes());
     let mut framing = if body_is_empty {
@@ -47,20 +49,23 @@ pub(super) fn write_request<'a>(
         Framing::Chunked
     };
     let mut has_length = false;
-    for (name, value) in fields {
+    // Not a `for` loop: what chained iterators do at each step, they do once here.
+    fields.for_each(|(name, value)| {
         if *name == CONTENT_LENGTH {
             match length(value.as_bytes()) {
                 Some(length) if !body_is_empty => framing = Framing::Length(length),
                 Some(_) => has_length = true,
                 // Never a length beside another framing, whatever it was meant to say.
-                None => continue,
+                None => return,
             }
         }
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        out.reserve(name.len() + value.len() + b"\r\n: ".len());
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(name);
         out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-    }
+        out.extend_from_slice(value);
+    });
     if framing == Framing::Chunked {
         out.extend_from_slice(b"\r\ntransfer-encoding: chunked");
     } else if body_is_empty && !has_length && expects_body(method) {
@@ -112,13 +117,16 @@ pub(super) fn begins_like_an_answer(input: &[u8]) -> bool {
 }
 
 /// Reads a head from the front of `input` and takes it off; `None` while it is
-/// not complete. `to_head` tells that the request was HEAD.
+/// not complete. `to_head` tells that the request was HEAD. The fields are
+/// written into an empty map taken from `spare`. A `Connection` field that says
+/// no more than whether the connection stays open is not among them.
 ///
 /// # Errors
 /// See [`InvalidHead`].
 pub(super) fn read_answer(
     input: &mut BytesMut,
     to_head: bool,
+    spare: &RefCell<HeaderMap>,
 ) -> Result<Option<Head>, InvalidHead> {
     let mut slots = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
@@ -143,80 +151,106 @@ pub(super) fn read_answer(
         .and_then(|code| StatusCode::from_u16(code).ok())
         .ok_or(InvalidHead::Syntax)?;
     let is_http_10 = parsed.version != Some(1);
-    let fields = Fields::of(parsed.headers, input);
+    // The input is borrowed while httparse looks at it, so places are kept for the while.
+    let mut places = [Place::default(); MOST_FIELDS];
+    let count = parsed.headers.len();
+    for (place, field) in places.iter_mut().zip(parsed.headers.iter()) {
+        *place = Place::of(field, input);
+    }
     // The values are slices of this one piece, not copies.
     let head = input.split_to(length).freeze();
-    fields
-        .into_head(&head, status, is_http_10, to_head)
+    read_fields(&head, &places[..count], spare.take())?
+        .into_head(status, is_http_10, to_head)
         .map(Some)
 }
 
-/// Where the fields stand in the input; an intermediate step, since the input
-/// is borrowed while httparse looks at it.
-struct Fields {
-    places: [Place; MOST_FIELDS],
-    count: usize,
-}
-
-/// Start and length of a name and of its value.
+/// Start and length of a name and of its value in a head, which is no longer
+/// than [`LONGEST_HEAD`]. Small, since all of them are cleared for each answer.
 #[derive(Clone, Copy, Default)]
 struct Place {
-    name: (usize, usize),
-    value: (usize, usize),
+    name: (u32, u32),
+    value: (u32, u32),
 }
 
-impl Fields {
-    fn of(parsed: &[httparse::Header<'_>], input: &[u8]) -> Self {
+impl Place {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a head is shorter than LONGEST_HEAD"
+    )]
+    fn of(field: &httparse::Header<'_>, input: &[u8]) -> Self {
         let base = input.as_ptr().addr();
         let place = |part: &[u8]| match part.len() {
             // An empty value may point anywhere.
             0 => (0, 0),
-            length => (part.as_ptr().addr().wrapping_sub(base), length),
+            length => (
+                part.as_ptr().addr().wrapping_sub(base) as u32,
+                length as u32,
+            ),
         };
-        let mut places = [Place::default(); MOST_FIELDS];
-        for (slot, field) in places.iter_mut().zip(parsed) {
-            *slot = Place {
-                name: place(field.name.as_bytes()),
-                value: place(field.value),
-            };
-        }
         Self {
-            places,
-            count: parsed.len(),
+            name: place(field.name.as_bytes()),
+            value: place(field.value),
         }
     }
+}
 
+fn range((start, length): (u32, u32)) -> Range<usize> {
+    let start = start as usize;
+    start..start + length as usize
+}
+
+/// The fields of an answer, and what they say about the message.
+struct Fields {
+    map: HeaderMap,
+    delimited: Delimited,
+    says_close: bool,
+}
+
+fn read_fields(head: &Bytes, places: &[Place], map: HeaderMap) -> Result<Fields, InvalidHead> {
+    let mut fields = Fields {
+        map,
+        delimited: Delimited::default(),
+        says_close: false,
+    };
+    // Room for what the proxy adds.
+    fields.map.reserve(places.len() + 2);
+    for place in places {
+        let name =
+            HeaderName::from_bytes(&head[range(place.name)]).map_err(|_| InvalidHead::Syntax)?;
+        let bytes = head.slice(range(place.value));
+        if name == CONTENT_LENGTH {
+            if !fields.delimited.by_length(&bytes)? {
+                continue;
+            }
+        } else if name == TRANSFER_ENCODING {
+            fields.delimited.by_coding(&bytes)?;
+            continue;
+        } else if name == CONNECTION {
+            let says = Options::of(&bytes);
+            fields.says_close |= says.close;
+            if !says.more {
+                continue;
+            }
+        }
+        let value = HeaderValue::from_maybe_shared(bytes).map_err(|_| InvalidHead::Syntax)?;
+        fields.map.append(name, value);
+    }
+    Ok(fields)
+}
+
+impl Fields {
     fn into_head(
         self,
-        head: &Bytes,
         status: StatusCode,
         is_http_10: bool,
         to_head: bool,
     ) -> Result<Head, InvalidHead> {
-        let mut fields = HeaderMap::with_capacity(self.count + 2);
-        let mut delimited = Delimited::default();
-        let mut reusable = !is_http_10;
-        for Place {
-            name: (name, name_length),
-            value: (start, length),
-        } in &self.places[..self.count]
-        {
-            let name = HeaderName::from_bytes(&head[*name..name + name_length])
-                .map_err(|_| InvalidHead::Syntax)?;
-            let bytes = head.slice(*start..start + length);
-            if name == CONTENT_LENGTH {
-                if !delimited.by_length(&bytes)? {
-                    continue;
-                }
-            } else if name == TRANSFER_ENCODING {
-                delimited.by_coding(&bytes)?;
-                continue;
-            } else if name == CONNECTION && says_close(&bytes) {
-                reusable = false;
-            }
-            let value = HeaderValue::from_maybe_shared(bytes).map_err(|_| InvalidHead::Syntax)?;
-            fields.append(name, value);
-        }
+        let Self {
+            map: mut fields,
+            delimited,
+            says_close,
+        } = self;
+        let mut reusable = !is_http_10 && !says_close;
         let has_no_body = to_head
             || status.is_informational()
             || status == StatusCode::NO_CONTENT
@@ -299,9 +333,24 @@ fn length(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-fn says_close(value: &[u8]) -> bool {
-    let mut options = value.split(|byte| *byte == b',');
-    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+/// What a `Connection` field lists.
+struct Options {
+    close: bool,
+    /// Something besides `close` and `keep-alive`: names of fields.
+    more: bool,
+}
+
+impl Options {
+    fn of(value: &[u8]) -> Self {
+        let (mut close, mut more) = (false, false);
+        for option in value.split(|byte| *byte == b',') {
+            let option = option.trim_ascii();
+            let is_close = option.eq_ignore_ascii_case(b"close");
+            close |= is_close;
+            more |= !is_close && !option.eq_ignore_ascii_case(b"keep-alive");
+        }
+        Self { close, more }
+    }
 }
 
 #[cfg(test)]
@@ -317,7 +366,7 @@ mod tests {
         let mut out = BytesMut::new();
         let host = HeaderValue::from_static("dqe.example");
         let borrowed = fields.iter().map(|(name, value)| (name, value));
-        let framing = write_request(&mut out, &method, "/TEL/?a=%E9", &host, borrowed, empty);
+        let framing = write_request(&mut out, &method, b"/TEL/?a=%E9", &host, borrowed, empty);
         (String::from_utf8(out.to_vec()).unwrap(), framing)
     }
 
@@ -370,7 +419,7 @@ mod tests {
 
     fn read(text: &str, to_head: bool) -> Result<Option<(u16, Framing, bool)>, InvalidHead> {
         let mut input = BytesMut::from(text);
-        let head = read_answer(&mut input, to_head)?;
+        let head = read_answer(&mut input, to_head, &RefCell::default())?;
         Ok(head.map(|head| (head.status.as_u16(), head.framing, head.reusable)))
     }
 
@@ -493,7 +542,9 @@ mod tests {
     #[test]
     fn values_are_the_bytes_received_and_the_rest_stays() {
         let mut input = BytesMut::from(&b"HTTP/1.1 200 OK\r\nX-Empty:\r\nX-Latin:  caf\xe9 \r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\nbody"[..]);
-        let head = read_answer(&mut input, false).unwrap().unwrap();
+        let head = read_answer(&mut input, false, &RefCell::default())
+            .unwrap()
+            .unwrap();
         assert_eq!(head.fields["x-latin"].as_bytes(), b"caf\xe9");
         assert_eq!(head.fields["x-empty"].as_bytes(), b"");
         assert_eq!(head.fields.get_all("set-cookie").iter().count(), 2);
