@@ -25,6 +25,8 @@ pub struct Deadline {
     /// End of the whole request, whatever its phases do.
     total: Cell<Option<Instant>>,
     expired: Cell<Option<Expired>>,
+    /// When the present turn of the connection's task began.
+    turn: Cell<Instant>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -43,8 +45,27 @@ impl Deadline {
             phase: Cell::new(None),
             total: Cell::new(None),
             expired: Cell::new(None),
+            turn: Cell::new(Instant::now()),
             waker: RefCell::new(None),
         }
+    }
+
+    /// The connection's task is polled. What it does in this turn, some
+    /// microseconds, is all done at one time: a look at the clock costs more
+    /// than most of it.
+    pub fn turn_begins(&self) {
+        self.turn.set(Instant::now());
+    }
+
+    /// When the present turn of the connection's task began.
+    #[must_use]
+    pub fn turn(&self) -> Instant {
+        self.turn.get()
+    }
+
+    /// Gives the current phase `limit` from this turn on. What had expired is forgotten.
+    pub fn allow(&self, limit: Duration) {
+        self.set_phase(self.turn.get() + limit);
     }
 
     /// Gives the current phase until `end`. What had expired is forgotten.

@@ -19,6 +19,20 @@ const CALLERS: &str = "licence";
 /// and what no form decoder reads as something else.
 const TOKEN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
+/// A token as it stands in a parameter: percent-encoded, once for all the
+/// requests it goes into. Not shown anywhere.
+#[derive(Clone)]
+pub struct Encoded(Box<[u8]>);
+
+impl Encoded {
+    /// The token without the scheme in front of it.
+    #[must_use]
+    pub fn of(token: &[u8]) -> Self {
+        let pieces = percent_encode(token, TOKEN);
+        Self(pieces.flat_map(str::bytes).collect())
+    }
+}
+
 /// Whether `text`, a query without its `?` or a form, has a parameter that
 /// carries a credential: `licence` or `name`, in any letter case.
 #[must_use]
@@ -44,11 +58,11 @@ pub fn without<'a>(text: &'a [u8], name: &str) -> Cow<'a, [u8]> {
 }
 
 /// Appends `text` to `out` with the parameter `name` set to `token`,
-/// percent-encoded: in the place of the first parameter that carries a
+/// which is percent-encoded already: in the place of the first parameter that carries a
 /// credential, the others going, or else at the end. The name is written as
 /// given, since DQE takes a name in another letter case for a missing one.
 /// Every other byte and the order stay as they are.
-pub fn set(text: &[u8], name: &str, token: &[u8], out: &mut Vec<u8>) {
+pub fn set(text: &[u8], name: &str, token: &Encoded, out: &mut Vec<u8>) {
     let mut is_first = true;
     let mut is_set = false;
     if !text.is_empty() {
@@ -79,12 +93,10 @@ fn separate(out: &mut Vec<u8>, is_first: &mut bool) {
     }
 }
 
-fn write(name: &str, token: &[u8], out: &mut Vec<u8>) {
+fn write(name: &str, token: &Encoded, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
     out.push(b'=');
-    for piece in percent_encode(token, TOKEN) {
-        out.extend_from_slice(piece.as_bytes());
-    }
+    out.extend_from_slice(&token.0);
 }
 
 fn is_credential(parameter: &[u8], name: &str) -> bool {
@@ -115,7 +127,7 @@ mod tests {
 
     fn set_to(text: &[u8], name: &str, token: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        set(text, name, token, &mut out);
+        set(text, name, &Encoded::of(token), &mut out);
         out
     }
 

@@ -12,7 +12,7 @@ use http::uri::PathAndQuery;
 use http_body::Body;
 
 use super::Call;
-use super::carry::{Declared, Payload, Place};
+use super::carry::{Carried, Declared, Payload, Place};
 use super::decide::{self, Decision, Sign, Situation};
 use super::error::ProxyError;
 use super::headers::{self, Own};
@@ -68,7 +68,7 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
             (Err(_), Some(spare)) => return Ok(call.take_back(*spare)),
             (Err(error), None) => return Err(error),
         };
-        let is_doubtful = sign == Sign::Doubted && token.token.is_doubtful(&Moment::now());
+        let is_doubtful = sign == Sign::Doubted && token.token().is_doubtful(&Moment::now());
         match decide::after_answer(sign, is_doubtful, tries.situation(call)) {
             Decision::RenewAndReplay => {
                 let status = answer.status().as_u16();
@@ -81,7 +81,7 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
             }
             Decision::ReplayIfRenewed => {
                 let generation = token.generation();
-                let answer = deliver(answer, sign, &token.token, &cell, call)?;
+                let answer = deliver(answer, sign, &token.carried, &cell, call)?;
                 let beginning = std::mem::take(&mut call.beginning);
                 let kept = Box::new((answer, beginning));
                 match newer_on_suspicion(&cell, generation, call).await {
@@ -106,7 +106,7 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
                     redirect::leave(answer);
                     continue;
                 }
-                return deliver(answer, sign, &token.token, &cell, call);
+                return deliver(answer, sign, &token.carried, &cell, call);
             }
         }
     }
@@ -115,23 +115,28 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
 /// A token, and what was left of its life when it was found usable.
 struct Checked {
     scope: Scope,
-    token: Arc<AccessToken>,
+    carried: Rc<Carried>,
     left: Duration,
     at: Instant,
 }
 
 impl Checked {
-    fn new(cell: &Cell, token: Arc<AccessToken>, now: &Moment) -> Self {
+    fn new(call: &Call, cell: &Cell, token: Arc<AccessToken>, now: &Moment) -> Self {
+        let scope = cell.scope();
         Self {
-            scope: cell.scope(),
+            scope,
             left: token.left(now),
-            token,
+            carried: call.worker.in_use.carried(scope, token),
             at: now.monotonic.into_std(),
         }
     }
 
+    fn token(&self) -> &AccessToken {
+        &self.carried.token
+    }
+
     fn generation(&self) -> u64 {
-        self.token.generation()
+        self.token().generation()
     }
 
     /// What is left of its life at `now`. Saves a look at the wall clock, which
@@ -150,11 +155,11 @@ impl Checked {
 fn deliver(
     answer: Answered,
     sign: Sign,
-    token: &AccessToken,
+    carried: &Carried,
     cell: &Cell,
     call: &mut Call,
 ) -> Result<Answered, ProxyError> {
-    let status = answer.status();
+    let (status, token) = (answer.status(), &carried.token);
     if !status.is_success() && inspect::is_coded(answer.headers()) && !answer.body().is_end_stream()
     {
         return Err(ProxyError::AnswerCoded {
@@ -178,7 +183,7 @@ fn deliver(
         }
         Sign::Accepted | Sign::Refused => {}
     }
-    call.scrubber = call.scrubber_of(token, status);
+    call.scrubber = call.scrubber_of(carried, status);
     Ok(answer)
 }
 
@@ -238,7 +243,7 @@ enum Unanswered {
 
 /// One attempt: a connection, kept or new, and the request on it.
 async fn once(call: &mut Call, checked: &Checked, repeats: u8) -> Result<Answered, Unanswered> {
-    let now = Instant::now();
+    let now = call.caller.deadline.turn();
     // After a kept connection has failed, the others may be as stale.
     let kept = if repeats == 0 {
         call.worker.client.take_kept(now)
@@ -251,8 +256,10 @@ async fn once(call: &mut Call, checked: &Checked, repeats: u8) -> Result<Answere
         None => Box::pin(connect(call)).await?,
     };
     // A decision to send again was made on the body being at hand.
-    let token = &checked.token;
-    let body = call.write_for(token).map_err(Unanswered::Ended)?;
+    let token = checked.token();
+    let body = call
+        .write_for(&checked.carried)
+        .map_err(Unanswered::Ended)?;
     let head = &call.head;
     let own = Own {
         authorization: call.route().carriage.has_header().then(|| token.header()),
@@ -264,19 +271,22 @@ async fn once(call: &mut Call, checked: &Checked, repeats: u8) -> Result<Answere
         target: match call.place {
             Place::Query => &call.written.target,
             Place::Nowhere | Place::Form => {
-                head.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+                let target = head.uri.path_and_query();
+                target.map_or("/", PathAndQuery::as_str).as_bytes()
             }
         },
         fields: headers::outgoing(&head.headers, call.noted, head.version, own),
         body,
     });
-    let sent_at = Instant::now();
+    let sent_at = call.caller.deadline.turn();
     let left = checked.left(sent_at);
     call.exchange.sends(checked.scope, left, token.life());
     let first_byte = call.worker.settings.first_byte_timeout;
     match within(&call.caller, first_byte, sending).await {
         Ok(Ok(answer)) => {
-            call.exchange.answered_in(sent_at.elapsed());
+            let answered_at = call.caller.deadline.turn();
+            call.exchange
+                .answered_in(answered_at.saturating_duration_since(sent_at));
             Ok(answer)
         }
         Ok(Err(UpstreamError::CallerBody)) if call.payload.is_too_large() => {
@@ -311,7 +321,7 @@ pub(super) async fn within<F: Future>(
     work: F,
 ) -> Result<F::Output, Expired> {
     let mut work = pin!(work);
-    caller.deadline.set_phase(Instant::now() + limit);
+    caller.deadline.allow(limit);
     poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Ok(output)),
         Poll::Pending => match caller.deadline.take_expired() {
@@ -324,9 +334,9 @@ pub(super) async fn within<F: Future>(
 
 /// A usable token, at once where there is one.
 async fn current_token(cell: &Cell, call: &mut Call) -> Result<Checked, ProxyError> {
-    let now = Moment::now();
+    let now = Moment::at(call.caller.deadline.turn());
     if let Some(token) = cell.current(&now) {
-        return Ok(Checked::new(cell, token, &now));
+        return Ok(Checked::new(call, cell, token, &now));
     }
     let started = Instant::now();
     let limit = call.worker.settings.token_wait;
@@ -338,7 +348,7 @@ async fn current_token(cell: &Cell, call: &mut Call) -> Result<Checked, ProxyErr
     .await;
     call.exchange.waited_for_token(started.elapsed());
     let token = waiting.ok().flatten().ok_or_else(|| unavailable(cell))?;
-    Ok(Checked::new(cell, token, &Moment::now()))
+    Ok(Checked::new(call, cell, token, &Moment::now()))
 }
 
 /// A token newer than the one of `generation`, which was rejected with `status`.
@@ -357,7 +367,7 @@ async fn newer_token(
         .ok()
         .flatten()
         .ok_or_else(|| rejected(cell, generation, status))?;
-    Ok(Checked::new(cell, token, &Moment::now()))
+    Ok(Checked::new(call, cell, token, &Moment::now()))
 }
 
 /// A token newer than the one of `generation`, which an answer makes doubtful:
@@ -374,7 +384,7 @@ async fn newer_on_suspicion(cell: &Cell, generation: u64, call: &mut Call) -> Op
     let waiting = within(&call.caller, limit + WAIT_MARGIN, renewing).await;
     call.exchange.waited_for_token(started.elapsed());
     let token = waiting.ok().flatten()?;
-    Some(Checked::new(cell, token, &Moment::now()))
+    Some(Checked::new(call, cell, token, &Moment::now()))
 }
 
 fn rejected(cell: &Cell, generation: u64, status: u16) -> ProxyError {

@@ -10,7 +10,9 @@
 //! into, so that no licence slips through, and is a form when it holds one.
 //! Announced as larger than any form it is streamed.
 
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -22,7 +24,8 @@ use super::error::ProxyError;
 use super::route::Route;
 use super::scrub::{Scrubber, Secret};
 use super::upload::{OutgoingBody, Upload};
-use crate::dqe::licence;
+use crate::dqe::Scope;
+use crate::dqe::licence::{self, Encoded};
 use crate::token::AccessToken;
 
 /// The body of a call.
@@ -64,12 +67,46 @@ pub(super) enum Place {
     Form,
 }
 
+/// A token in the forms it is written and looked for in, made once per token.
+pub(super) struct Carried {
+    pub(super) token: Arc<AccessToken>,
+    encoded: Encoded,
+    /// `None` when it is too short to be told from other text.
+    secret: Option<Rc<Secret>>,
+}
+
+impl Carried {
+    fn new(token: Arc<AccessToken>) -> Self {
+        let value = value(&token);
+        Self {
+            encoded: Encoded::of(value),
+            secret: Secret::new(value).map(Rc::new),
+            token,
+        }
+    }
+}
+
+/// The token of each scope that one worker thread has sent last.
+#[derive(Default)]
+pub(super) struct InUse([RefCell<Option<Rc<Carried>>>; Scope::ALL.len()]);
+
+impl InUse {
+    /// `token`, which is of `scope`, in the forms it is needed in.
+    pub(super) fn carried(&self, scope: Scope, token: Arc<AccessToken>) -> Rc<Carried> {
+        let mut place = self.0[scope.index()].borrow_mut();
+        match &*place {
+            Some(carried) if Arc::ptr_eq(&carried.token, &token) => Rc::clone(carried),
+            Some(_) | None => Rc::clone(place.insert(Rc::new(Carried::new(token)))),
+        }
+    }
+}
+
 /// What is written anew for each attempt, since the token may be another.
 /// Kept with the call, so that its future stays small.
 #[derive(Default)]
 pub(super) struct Written {
     /// The target, where the token stands in the query.
-    pub(super) target: String,
+    pub(super) target: Vec<u8>,
     /// The length of a form that is not as the caller framed it.
     pub(super) length: Option<HeaderValue>,
 }
@@ -85,11 +122,11 @@ impl Call {
     /// Writes what carries `token`; returns the body of the attempt.
     pub(super) fn write_for(
         &mut self,
-        token: &AccessToken,
+        token: &Carried,
     ) -> Result<Option<OutgoingBody>, ProxyError> {
         let route = self.worker.routes.route(self.route);
         if self.place == Place::Query {
-            self.written.target = target_with(&self.head.uri, route, token)?;
+            target_with(&self.head.uri, route, token, &mut self.written.target);
         }
         let body = self.payload.begin(self.place, route, token)?;
         let length = body.as_ref().and_then(OutgoingBody::length);
@@ -102,26 +139,19 @@ impl Call {
     /// An ordinary answer is scrubbed when the token went out as a parameter,
     /// which it may repeat among the others; what came in the header is never
     /// repeated in one.
-    pub(super) fn scrubber_of(&self, token: &AccessToken, status: StatusCode) -> Option<Scrubber> {
+    pub(super) fn scrubber_of(&self, token: &Carried, status: StatusCode) -> Option<Scrubber> {
         let is_ordinary = status.is_success();
         if is_ordinary && self.place == Place::Nowhere {
             return None;
         }
-        let mut secrets = Vec::with_capacity(2);
-        secrets.extend(Secret::new(value(token)));
-        if !is_ordinary {
-            secrets.extend(self.worker.licence.clone());
-        }
-        Some(Scrubber::new(secrets))
+        let licence = self.worker.licence.as_ref().filter(|_| !is_ordinary);
+        Some(Scrubber::new([token.secret.clone(), licence.cloned()]))
     }
 }
 
 impl Payload {
     /// The body of a call with these fields.
-    pub(super) fn new(upload: Option<Rc<Upload>>, fields: &HeaderMap) -> Self {
-        let Some(upload) = upload else {
-            return Self::Empty;
-        };
+    pub(super) fn new(upload: Rc<Upload>, fields: &HeaderMap) -> Self {
         match declared(fields) {
             Some(Declared::No) if upload.announces_too_much() => Self::Streamed(upload),
             Some(declared) => Self::Unread(upload, declared),
@@ -170,7 +200,7 @@ impl Payload {
         &self,
         place: Place,
         route: &Route,
-        token: &AccessToken,
+        token: &Carried,
     ) -> Result<Option<OutgoingBody>, ProxyError> {
         match self {
             Self::Empty => Ok(None),
@@ -179,7 +209,7 @@ impl Payload {
             }
             Self::Form(Form { text, .. }) if place == Place::Form => {
                 let mut written = Vec::with_capacity(text.len() + ROOM);
-                licence::set(text, route.parameter, value(token), &mut written);
+                licence::set(text, route.parameter, &token.encoded, &mut written);
                 Ok(Some(OutgoingBody::whole(written.into(), true)))
             }
             Self::Form(Form {
@@ -230,18 +260,15 @@ fn settle(route: &Route, target: &mut Uri, payload: &mut Payload) -> Result<Plac
     Ok(place)
 }
 
-/// The target of an attempt whose parameter stands in the query.
-///
-/// # Errors
-/// [`ProxyError::TargetNotAllowed`], which does not happen: what is put in is ASCII.
-fn target_with(target: &Uri, route: &Route, token: &AccessToken) -> Result<String, ProxyError> {
+/// Writes the target of an attempt whose parameter stands in the query.
+fn target_with(target: &Uri, route: &Route, token: &Carried, written: &mut Vec<u8>) {
     let query = target.query().unwrap_or_default().as_bytes();
     let path = target.path().as_bytes();
-    let mut written = Vec::with_capacity(path.len() + query.len() + ROOM);
+    written.clear();
+    written.reserve(path.len() + query.len() + ROOM);
     written.extend_from_slice(path);
     written.push(b'?');
-    licence::set(query, route.parameter, value(token), &mut written);
-    String::from_utf8(written).map_err(|_| ProxyError::TargetNotAllowed)
+    licence::set(query, route.parameter, &token.encoded, written);
 }
 
 /// The target in origin-form (RFC 9112 §3.2.1), as the caller sent it. The

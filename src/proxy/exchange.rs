@@ -31,7 +31,8 @@ pub(super) struct Exchange {
     token_wait: Duration,
     connect: Duration,
     first_byte: Duration,
-    request_bytes: Rc<Cell<u64>>,
+    /// Counted by whoever reads the body; `None` when there is none.
+    request_bytes: Option<Rc<Cell<u64>>>,
     response_bytes: u64,
 }
 
@@ -40,6 +41,7 @@ impl Exchange {
     /// "the caller has gone", which is what a dropped future means.
     pub(super) fn begin(
         worker: Rc<Worker>,
+        started: Instant,
         method: Method,
         version: Version,
         caller: IpAddr,
@@ -48,7 +50,7 @@ impl Exchange {
         worker.counts().requests_started.add(1);
         Self {
             worker,
-            started: Instant::now(),
+            started,
             method,
             version,
             caller,
@@ -62,7 +64,7 @@ impl Exchange {
             token_wait: Duration::ZERO,
             connect: Duration::ZERO,
             first_byte: Duration::ZERO,
-            request_bytes: Rc::new(Cell::new(0)),
+            request_bytes: None,
             response_bytes: 0,
         }
     }
@@ -79,8 +81,9 @@ impl Exchange {
         self.method == Method::CONNECT
     }
 
-    pub(super) fn request_bytes(&self) -> &Rc<Cell<u64>> {
-        &self.request_bytes
+    /// The request has a body. Its bytes are counted in what is returned.
+    pub(super) fn has_body(&mut self) -> Rc<Cell<u64>> {
+        Rc::clone(self.request_bytes.get_or_insert_default())
     }
 
     pub(super) fn takes_route(&mut self, route: usize) {
@@ -170,7 +173,7 @@ impl Drop for Exchange {
             scope,
             status: self.status.as_u16(),
             code: self.code.as_str(),
-            request_bytes: self.request_bytes.get(),
+            request_bytes: self.request_bytes.as_ref().map_or(0, |bytes| bytes.get()),
             response_bytes: self.response_bytes,
             token_wait: self.token_wait,
             connect: self.connect,

@@ -18,17 +18,13 @@ pub(super) const LONGEST_TARGET: usize = 8000;
 
 /// The head's size in bytes, as it would be written without padding. hyper's own
 /// limit is that of its buffer, which a head may exceed by what one read brings.
-fn head_size<B>(request: &Request<B>) -> usize {
+fn head_size<B>(request: &Request<B>, noted: Noted) -> usize {
     let uri = request.uri();
     let target = uri.path_and_query().map_or(0, |path| path.as_str().len())
         + uri
             .authority()
             .map_or(0, |authority| authority.as_str().len());
-    let fields = request.headers().iter();
-    let fields: usize = fields
-        .map(|(name, value)| name.as_str().len() + ": \r\n".len() + value.len())
-        .sum();
-    request.method().as_str().len() + target + "  HTTP/1.1\r\n\r\n".len() + fields
+    request.method().as_str().len() + target + "  HTTP/1.1\r\n\r\n".len() + noted.size
 }
 
 /// Where a request that is let in goes.
@@ -96,7 +92,8 @@ impl Gate {
         if target > LONGEST_TARGET {
             return Err(ProxyError::TargetTooLong);
         }
-        if head_size(request) > self.head.bytes || request.headers().len() > self.head.fields {
+        if head_size(request, noted) > self.head.bytes || request.headers().len() > self.head.fields
+        {
             return Err(ProxyError::FieldsTooLarge);
         }
         // TRACE would send the credential back to the caller (RFC 9110 §9.3.8).

@@ -44,6 +44,8 @@ enum Kind {
     MaxForwards,
     /// A cookie of DQE: stays outside.
     SetCookie,
+    /// `Location`: must not lead past the proxy.
+    Location,
     /// Everything else.
     End,
 }
@@ -60,6 +62,7 @@ impl Kind {
             | Self::RequestId
             | Self::Browser
             | Self::MaxForwards
+            | Self::Location
             | Self::End => false,
         }
     }
@@ -82,6 +85,7 @@ fn kind(name: &HeaderName) -> Kind {
             "trailer" | "upgrade" => Kind::HopByHop,
             _ => Kind::End,
         },
+        8 if name == "location" => Kind::Location,
         9 if matches!(name, "forwarded" | "x-real-ip" | "client-ip") => Kind::Inside,
         10 => match name {
             "connection" => Kind::Connection,
@@ -148,15 +152,23 @@ pub(super) struct Noted {
     pub(super) browser: bool,
     /// There is a `Max-Forwards` field.
     pub(super) max_forwards: bool,
+    /// Bytes of all fields, as they would be written without padding.
+    pub(super) size: usize,
 }
 
 impl Noted {
     /// Looks over the fields of a request.
     pub(super) fn in_request(fields: &HeaderMap) -> Self {
         let mut noted = Self::default();
-        for name in fields.keys() {
+        for (name, value) in fields {
+            noted.size += name.as_str().len() + ": \r\n".len() + value.len();
             match kind(name) {
-                Kind::End | Kind::Ours | Kind::SetCookie | Kind::HopByHop | Kind::Inside => {}
+                Kind::End
+                | Kind::Ours
+                | Kind::SetCookie
+                | Kind::Location
+                | Kind::HopByHop
+                | Kind::Inside => {}
                 Kind::Connection => noted.connection = true,
                 Kind::Accepts => noted.accepts = true,
                 Kind::Coding => noted.coded = true,
@@ -196,7 +208,7 @@ pub(super) fn outgoing<'a>(
         Nominated(Vec::new())
     };
     let kept = received.iter().filter(move |(name, _)| match kind(name) {
-        Kind::End | Kind::MaxForwards | Kind::SetCookie => {
+        Kind::End | Kind::MaxForwards | Kind::SetCookie | Kind::Location => {
             if **name == CONTENT_LENGTH {
                 own.length.is_none()
             } else {
@@ -230,17 +242,19 @@ pub(super) fn outgoing<'a>(
 }
 
 /// Cleans the fields of an answer in place and adds `Via` and the request id.
-/// DQE's cookies stay outside, as the callers' stay inside.
+/// DQE's cookies stay outside, as the callers' stay inside. Whether there is a
+/// `Location` field.
 pub(super) fn clean_answer(
     headers: &mut HeaderMap,
     status: StatusCode,
     version: Version,
     request_id: HeaderValue,
-) {
-    let (mut removable, mut connection) = (false, false);
+) -> bool {
+    let (mut removable, mut connection, mut location) = (false, false, false);
     for name in headers.keys() {
         let kind = kind(name);
         connection |= kind == Kind::Connection;
+        location |= kind == Kind::Location;
         removable |= kind.leaves_an_answer();
     }
     if removable {
@@ -257,6 +271,7 @@ pub(super) fn clean_answer(
     };
     headers.append(VIA, via.clone());
     headers.insert(REQUEST_ID.clone(), request_id);
+    location
 }
 
 /// Takes out the fields of these kinds, and those that `Connection` names.

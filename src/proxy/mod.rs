@@ -31,6 +31,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, request};
+use http_body::Body;
 use hyper::body::Incoming;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -45,7 +46,7 @@ use crate::metrics::{Metrics, WorkerMetrics};
 use crate::telemetry::{Seldom, WorkerLog};
 use crate::upstream::Client;
 use admission::{Door, Permit};
-use carry::{Payload, Place, Written};
+use carry::{InUse, Payload, Place, Written};
 use cors::Reader;
 use exchange::Exchange;
 use gate::{Gate, HeadLimits, Passage};
@@ -111,8 +112,9 @@ pub struct Worker {
     suspicions: Suspicions,
     /// What happens under pressure, for the log.
     pressure: [Seldom; 4],
+    in_use: InUse,
     /// The licence code, unless it is too short to be told from other text.
-    licence: Option<Secret>,
+    licence: Option<Rc<Secret>>,
     /// Half of each request id: random per worker, so that ids never repeat across restarts.
     id_prefix: u64,
     next_id: Cell<u64>,
@@ -145,7 +147,7 @@ impl Worker {
         let licence = licence.and_then(|code| Secret::new(code.expose_secret().as_bytes()));
         Rc::new(Self {
             settings,
-            licence,
+            licence: licence.map(Rc::new),
             gate,
             door: admission.map(Door::new),
             routes,
@@ -155,6 +157,7 @@ impl Worker {
             log: log.map(RefCell::new),
             suspicions: Suspicions::default(),
             pressure: Default::default(),
+            in_use: InUse::default(),
             id_prefix,
             next_id: Cell::new(0),
         })
@@ -190,9 +193,7 @@ impl Worker {
             // The answer itself must reach the caller within reason, whatever ran out before.
             let idle_timeout = call.worker.settings.body_idle_timeout;
             call.caller.deadline.clear_total();
-            call.caller
-                .deadline
-                .set_phase(Instant::now() + idle_timeout);
+            call.caller.deadline.allow(idle_timeout);
             response::refused(&error, &mut call).map(|body| Answer::Own { body, call })
         }
     }
@@ -247,7 +248,15 @@ impl Worker {
         };
         let id = given.cloned().unwrap_or_else(|| self.new_id());
         let (method, version) = (request.method().clone(), request.version());
-        Exchange::begin(Rc::clone(self), method, version, caller.address, id)
+        let started = caller.deadline.turn();
+        Exchange::begin(
+            Rc::clone(self),
+            started,
+            method,
+            version,
+            caller.address,
+            id,
+        )
     }
 
     /// A failure is logged once, here, with its causes; refusals of what
@@ -380,20 +389,22 @@ impl Call {
             headers::count_down(&self.head.method, &mut self.head.headers);
         }
         self.head.uri = carry::origin_form(&self.head.uri)?;
-        let upload = Upload::new(
-            incoming,
-            &self.caller,
-            Rc::clone(self.exchange.request_bytes()),
-            Bounds {
-                most: self.route().max_body.unwrap_or(settings.max_body),
-                idle_timeout: settings.body_idle_timeout,
-                first_byte_timeout: settings.first_byte_timeout,
-            },
-        );
-        let upload = upload.map_err(|_| ProxyError::BodyTooLarge)?;
-        self.payload = Payload::new(upload, &self.head.headers);
-        if matches!(self.payload, Payload::Unread(..)) {
-            return Ok(());
+        if !incoming.is_end_stream() {
+            let upload = Upload::new(
+                incoming,
+                &self.caller,
+                self.exchange.has_body(),
+                Bounds {
+                    most: self.route().max_body.unwrap_or(settings.max_body),
+                    idle_timeout: settings.body_idle_timeout,
+                    first_byte_timeout: settings.first_byte_timeout,
+                },
+            );
+            let upload = upload.map_err(|_| ProxyError::BodyTooLarge)?;
+            self.payload = Payload::new(upload, &self.head.headers);
+            if matches!(self.payload, Payload::Unread(..)) {
+                return Ok(());
+            }
         }
         self.settle()
     }

@@ -3,12 +3,10 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -55,9 +53,10 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
     call.exchange
         .ends_as(head.status, Code::of_answer(head.status));
     let id = call.exchange.request_id().clone();
-    headers::clean_answer(&mut head.headers, head.status, head.version, id);
-    if head.headers.contains_key(LOCATION) {
-        let server = &call.worker.client.settings().server;
+    let has_location = headers::clean_answer(&mut head.headers, head.status, head.version, id);
+    let client = &call.worker.client;
+    if has_location {
+        let server = &client.settings().server;
         let base = (!call.redirected.is_empty()).then_some(&call.head.uri);
         redirect::keep_on_the_proxy(&mut head.headers, server, call.route().parameter, base);
     }
@@ -70,6 +69,8 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
     let complete = body.is_end_stream() && call.beginning.bytes.is_empty();
     let ends_with_connection =
         call.head.version == Version::HTTP_10 && !head.headers.contains_key(CONTENT_LENGTH);
+    // The request's fields are done with.
+    client.recycle(std::mem::take(&mut call.head.headers));
     let body = Forwarded {
         body,
         call,
@@ -167,10 +168,7 @@ impl Forwarded {
     /// The body is on its way: the caller's patience begins anew.
     fn moved_on(&self) {
         let idle_timeout = self.call.worker.settings.body_idle_timeout;
-        self.call
-            .caller
-            .deadline
-            .set_phase(Instant::now() + idle_timeout);
+        self.call.caller.deadline.allow(idle_timeout);
     }
 
     /// The next piece of what the server sent.

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -68,10 +68,7 @@ impl Upload {
         caller: &Caller,
         received: Rc<Cell<u64>>,
         bounds: Bounds,
-    ) -> Result<Option<Rc<Self>>, UploadError> {
-        if incoming.is_end_stream() {
-            return Ok(None);
-        }
+    ) -> Result<Rc<Self>, UploadError> {
         let size = incoming.size_hint();
         if size.lower() > bounds.most {
             return Err(UploadError::TooLarge);
@@ -81,7 +78,7 @@ impl Upload {
             ended: false,
             kept: Some(Vec::new()),
         };
-        Ok(Some(Rc::new(Self {
+        Ok(Rc::new(Self {
             source: RefCell::new(source),
             attempt: Cell::new(0),
             received,
@@ -90,7 +87,7 @@ impl Upload {
             size,
             caller: caller.clone(),
             bounds,
-        })))
+        }))
     }
 
     /// Whether everything read so far is still at hand.
@@ -294,10 +291,7 @@ impl Reading {
             if source.incoming.is_end_stream() {
                 upload.ended(&mut source);
             } else {
-                upload
-                    .caller
-                    .deadline
-                    .set_phase(Instant::now() + upload.bounds.idle_timeout);
+                upload.caller.deadline.allow(upload.bounds.idle_timeout);
             }
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
@@ -319,9 +313,7 @@ impl fmt::Debug for OutgoingBody {
 impl Upload {
     fn ended(&self, source: &mut Received) {
         source.ended = true;
-        self.caller
-            .deadline
-            .set_phase(Instant::now() + self.bounds.first_byte_timeout);
+        self.caller.deadline.allow(self.bounds.first_byte_timeout);
     }
 }
 

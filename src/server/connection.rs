@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONNECTION;
@@ -69,8 +69,7 @@ impl Progress {
         if self.phase.get() == Phase::Idle {
             self.phase.set(Phase::Head);
             self.may_have_unread.set(true);
-            self.deadline
-                .set_phase(Instant::now() + self.header_timeout);
+            self.deadline.allow(self.header_timeout);
         }
     }
 
@@ -95,7 +94,7 @@ impl Progress {
         } else {
             self.idle_timeout
         };
-        self.deadline.set_phase(Instant::now() + idle);
+        self.deadline.allow(idle);
     }
 }
 
@@ -132,7 +131,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let deadline = Rc::clone(registered.deadline());
-    deadline.set_phase(Instant::now() + settings.idle_timeout);
+    deadline.allow(settings.idle_timeout);
     let progress = Rc::new(Progress {
         deadline: Rc::clone(&deadline),
         phase: Cell::new(Phase::Idle),
@@ -184,6 +183,7 @@ where
         let mut connection = pin!(connection);
         let (mut ending, mut leaving) = (false, false);
         poll_fn(|cx| {
+            deadline.turn_begins();
             deadline.watch(cx);
             loop {
                 // How a connection ends is visible to the caller; there is nobody else to tell.
@@ -201,7 +201,7 @@ where
                         // only, so an idle connection has a moment to turn out not to be.
                         Phase::Idle if !leaving => {
                             leaving = true;
-                            deadline.set_phase(Instant::now() + LAST_LOOK);
+                            deadline.allow(LAST_LOOK);
                         }
                         Phase::Idle | Phase::Head => {}
                     }
@@ -359,7 +359,7 @@ impl AsyncWrite for Watched {
                 ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
                 self.lingered = Some(0);
                 let longest = LINGER.min(self.progress.idle_timeout);
-                self.progress.deadline.set_phase(Instant::now() + longest);
+                self.progress.deadline.allow(longest);
                 0
             }
         };

@@ -25,6 +25,15 @@ impl Moment {
         }
     }
 
+    /// Now, when the monotonic clock has just been looked at.
+    #[must_use]
+    pub fn at(monotonic: std::time::Instant) -> Self {
+        Self {
+            monotonic: monotonic.into(),
+            wall: SystemTime::now(),
+        }
+    }
+
     /// How much time may have passed since `earlier`: the larger of what the
     /// two clocks say, and zero when both say that it lies ahead.
     #[must_use]
