@@ -85,9 +85,10 @@ fn route(criterion: &mut Criterion) {
 }
 
 fn carriage(criterion: &mut Criterion) {
+    let encoded = licence::Encoded::of(TOKEN);
     let set = |query: &[u8]| {
         let mut out = Vec::with_capacity(query.len() + 96);
-        licence::set(query, LICENCE, TOKEN, &mut out);
+        licence::set(query, LICENCE, &encoded, &mut out);
         out
     };
     let token = std::str::from_utf8(TOKEN).expect("it is written in ASCII");
