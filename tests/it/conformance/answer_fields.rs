@@ -96,7 +96,9 @@ fn go_on() -> Vec<Case> {
     .collect()
 }
 
-/// RFC 9110 §15.4: a redirect is the caller's to follow, without our credential.
+/// RFC 9110 §15.4: a redirect to elsewhere is the caller's to follow, without our
+/// credential; one to the server itself is followed here, unless what asked may
+/// act or something else is over there, and never in a circle.
 fn redirects() -> Vec<Case> {
     [
         ("301 Moved Permanently", 301),
@@ -118,7 +120,42 @@ fn redirects() -> Vec<Case> {
         .body("ok")
         .kept()
     })
+    .chain([
+        own(
+            "GET",
+            "redirect to itself, in a circle",
+            "302 Found",
+            "/TEL/",
+        )
+        .reaches(forwarded("GET /TEL/", ""))
+        .gets(502)
+        .kept(),
+        own("GET", "redirect to itself, 303", "303 See Other", "/TEL/")
+            .gets(303)
+            .field("location", "/TEL/")
+            .body("ok")
+            .kept(),
+        own("DELETE", "redirect to itself, DELETE", "308 There", "/TEL/")
+            .gets(308)
+            .field("location", "/TEL/")
+            .body("ok")
+            .kept(),
+    ])
     .collect()
+}
+
+/// A redirect that every request with `method` is answered with.
+fn own(method: &str, name: &str, status: &str, place: &str) -> Case {
+    let line = format!("{method} {TARGET}");
+    case(
+        name,
+        "RFC 9110 §15.4",
+        format!("{line} HTTP/1.1\r\nHost: x\r\n\r\n"),
+    )
+    .reaches(forwarded(&line, ""))
+    .says(format!(
+        "HTTP/1.1 {status}\r\nLocation: {place}\r\nContent-Length: 2\r\n\r\nok"
+    ))
 }
 
 #[test]
