@@ -12,6 +12,7 @@
 //! proxy      1 gate     method, length, Host, Origin, loop           else 4xx, nothing forwarded;
 //!                       a browser asks whether a page may call       204, nothing forwarded
 //!            2 route    find(path) on the raw path → Route           else 404
+//!                       (of a relay path: that of the URL in the body)
 //!              permit   requests in flight, memory → Permit          else 503
 //!            3 token    the route's cell → usable token, wait-free   else 503
 //!            4 attempt  a form is read whole; token into header, query or form; headers

@@ -173,6 +173,8 @@ pub(super) const DQE_CARRIAGE: Key = Key::new(
 .default(r#""auto""#);
 pub(super) const DQE_ENABLE: Key = Key::new("dqe", "enable", Kind::List).default("[]");
 
+pub(super) const RELAY_PATHS: Key = Key::new("relay", "paths", Kind::List).default("[]");
+
 pub(super) const UPSTREAM_CONNECT_TIMEOUT: Key =
     Key::new("upstream", "connect_timeout", TIMEOUT).default(r#""3s""#);
 pub(super) const UPSTREAM_FIRST_BYTE_TIMEOUT: Key =
@@ -228,7 +230,7 @@ pub(super) const LOG_FORMAT: Key =
 pub(super) const LOG_ACCESS: Key = Key::new("log", "access", Kind::Switch).default("true");
 
 /// Keys that are set once: in the file, the environment or by a flag.
-pub(super) const KEYS: [&Key; 46] = [
+pub(super) const KEYS: [&Key; 47] = [
     &LISTENER_ADDRESS,
     &LISTENER_ALLOW,
     &LISTENER_HOSTS,
@@ -255,6 +257,7 @@ pub(super) const KEYS: [&Key; 46] = [
     &DQE_SCOPES,
     &DQE_CARRIAGE,
     &DQE_ENABLE,
+    &RELAY_PATHS,
     &UPSTREAM_CONNECT_TIMEOUT,
     &UPSTREAM_FIRST_BYTE_TIMEOUT,
     &UPSTREAM_BODY_IDLE_TIMEOUT,

@@ -55,6 +55,7 @@ impl Resolver<'_> {
                 routes::of_document(document, &enabled, carriage, &token_path, self.problems);
             rules.extend(found);
         }
+        let relays = routes::relays(self.entries, &rules, &token_path, self.problems);
         let scopes = self.scopes(&rules);
         let licence = self.licence();
         let egress = self.egress();
@@ -73,7 +74,7 @@ impl Resolver<'_> {
             self.problems,
             self.warnings,
         );
-        let proxy = self.proxy(rules, licence.clone(), token_path);
+        let proxy = self.proxy(rules, relays, licence.clone(), token_path);
         let log = self.log();
 
         let (server, endpoint, secret) = (server?, endpoint?, secret?);
@@ -125,6 +126,7 @@ impl Resolver<'_> {
     fn proxy(
         &mut self,
         routes: Vec<Rule>,
+        relays: Vec<String>,
         licence: Option<SecretString>,
         token_path: TokenPath,
     ) -> proxy::Settings {
@@ -150,6 +152,7 @@ impl Resolver<'_> {
             licence,
             routes,
             token_path,
+            relays,
         }
     }
 

@@ -80,6 +80,53 @@ pub(super) fn enabled(entries: &Entries, problems: &mut Vec<Problem>) -> Vec<&'s
     enabled
 }
 
+/// The paths of `relay.paths`; `rules` are those of the route table.
+pub(super) fn relays(
+    entries: &Entries,
+    rules: &[Rule],
+    token_path: &TokenPath,
+    problems: &mut Vec<Problem>,
+) -> Vec<String> {
+    let key = &keys::RELAY_PATHS;
+    let mut found: Vec<String> = Vec::new();
+    let (items, _) = entries.list(key).unwrap_or((&[], &Place::Default));
+    for item in items {
+        let mut wrong = |message: &str, hint: &str| {
+            problems.push(Problem::new(&item.place, key, message).hint(hint));
+        };
+        let pattern = match parse_pattern(&item.text, token_path) {
+            Ok(pattern @ Pattern::Exact(_)) => pattern,
+            Ok(Pattern::Below(_)) => {
+                wrong("a relay is one whole path", RELAY);
+                continue;
+            }
+            Err((message, hint)) => {
+                wrong(message, hint);
+                continue;
+            }
+        };
+        let folded = fold(&pattern);
+        let is_route = |rule: &Rule| fold(&rule.pattern) == folded;
+        let is_known = |path: &String| fold(&Pattern::Exact(path.clone())) == folded;
+        if known_path(&pattern).is_some() || rules.iter().any(is_route) {
+            wrong(
+                "this is the path of a route, which a relay would hide",
+                RELAY,
+            );
+        } else if found.iter().any(is_known) {
+            wrong(
+                "this path stands in the list already",
+                "keep one of the two",
+            );
+        } else {
+            found.push(item.text.clone());
+        }
+    }
+    found
+}
+
+const RELAY: &str = "write the path that pages post to, such as \"/dqe.php\" or \"/dqe.asmx/Call\"";
+
 /// The rules of `[[route]]`.
 pub(super) fn of_document(
     document: &Document,

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod dead_token;
 pub mod dialect;
 pub mod licence;
+pub mod relay;
 mod scope;
 mod token_path;
 mod token_request;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http_body::Body;
 
 use super::Call;
 use super::carry::{Carried, Declared, Payload, Place};
@@ -31,6 +31,9 @@ const WAIT_MARGIN: Duration = Duration::from_secs(1);
 
 /// Sends `call` until there is an answer for the caller.
 pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
+    if call.relay.is_some() {
+        Box::pin(call.becomes_relayed()).await?;
+    }
     let cell = Arc::clone(call.route().cell().ok_or(ProxyError::ScopeNotConfigured)?);
     if let Payload::Unread(upload, declared) = &call.payload {
         let (upload, declared) = (Rc::clone(upload), *declared);
@@ -151,7 +154,8 @@ impl Checked {
 ///
 /// # Errors
 /// [`ProxyError::AnswerCoded`]: an error of DQE may repeat the credential, and
-/// in a coded one, which nobody has asked for, it cannot be masked.
+/// in a coded one, which nobody has asked for, it cannot be masked; nor can a
+/// coded answer be written into another document.
 fn deliver(
     answer: Answered,
     sign: Sign,
@@ -160,8 +164,7 @@ fn deliver(
     call: &mut Call,
 ) -> Result<Answered, ProxyError> {
     let (status, token) = (answer.status(), &carried.token);
-    if !status.is_success() && inspect::is_coded(answer.headers()) && !answer.body().is_end_stream()
-    {
+    if call.is_unreadable(&answer) {
         return Err(ProxyError::AnswerCoded {
             status: status.as_u16(),
         });
@@ -200,20 +203,25 @@ async fn read_form(
     upload: &Rc<Upload>,
     declared: Declared,
 ) -> Result<(), ProxyError> {
-    let limit = call.worker.settings.body_idle_timeout;
-    let read = within(&call.caller, limit, upload.read_whole()).await;
-    let text = match read {
-        Ok(Ok(Some(text))) => text,
-        Ok(Ok(None)) => return Err(ProxyError::FormTooLarge),
-        Ok(Err(UploadError::TooLarge)) => return Err(ProxyError::BodyTooLarge),
-        Ok(Err(UploadError::Caller(_) | UploadError::Superseded)) => {
-            return Err(ProxyError::CallerBody);
-        }
-        Err(Expired::Total) => return Err(ProxyError::TotalTimeout),
-        Err(Expired::Phase) => return Err(ProxyError::CallerTimeout),
-    };
+    let text = read_whole(call, upload).await?;
     call.payload = Payload::form(text, declared);
     call.settle()
+}
+
+/// Reads the caller's body to its end.
+///
+/// # Errors
+/// When it is larger than any form, breaks off or does not come in time.
+pub(super) async fn read_whole(call: &Call, upload: &Rc<Upload>) -> Result<Bytes, ProxyError> {
+    let limit = call.worker.settings.body_idle_timeout;
+    match within(&call.caller, limit, upload.read_whole()).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => Err(ProxyError::FormTooLarge),
+        Ok(Err(UploadError::TooLarge)) => Err(ProxyError::BodyTooLarge),
+        Ok(Err(UploadError::Caller(_) | UploadError::Superseded)) => Err(ProxyError::CallerBody),
+        Err(Expired::Total) => Err(ProxyError::TotalTimeout),
+        Err(Expired::Phase) => Err(ProxyError::CallerTimeout),
+    }
 }
 
 /// How often a request has been sent in vain.

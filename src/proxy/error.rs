@@ -6,6 +6,7 @@
 
 use http::StatusCode;
 
+use crate::dqe::relay::InvalidBody;
 use crate::upstream::UpstreamError;
 
 /// How a request ended: an answer of the server by class, or a stable error code.
@@ -60,6 +61,10 @@ pub enum Code {
     TooManyRequests,
     /// The process has less memory left than many requests take.
     MemoryShort,
+    /// The body of a relayed call names no URL.
+    RelayBodyInvalid,
+    /// The URL of a relayed call is not one that is called.
+    RelayUrlNotAllowed,
     /// There is no usable token of the scope.
     TokenUnavailable,
     /// DQE refuses the proxy's credential, a new token included.
@@ -115,6 +120,8 @@ impl Code {
         "body_too_large",
         "too_many_requests",
         "memory_short",
+        "relay_body_invalid",
+        "relay_url_not_allowed",
         "token_unavailable",
         "credential_rejected",
         "upstream_full",
@@ -202,6 +209,18 @@ pub enum ProxyError {
     /// The process has reached `listener.max_memory`.
     #[error("memory is short")]
     MemoryShort,
+    /// A relay path takes POST alone.
+    #[error("a relay path is posted to")]
+    RelayMethod,
+    /// The body of a relayed call names no URL.
+    #[error("the body of the relayed call names no URL: {0}")]
+    RelayBody(InvalidBody),
+    /// The URL of a relayed call leads elsewhere than to the DQE server.
+    #[error("the URL of the relayed call is not called: {why}")]
+    RelayUrl {
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// No usable token.
     #[error("no usable token: {sentence}")]
     TokenUnavailable {
@@ -341,7 +360,25 @@ impl ProxyError {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 Code::FormTooLarge,
                 "http_request_error",
-                "A form is rewritten on its way to DQE and may have 65536 bytes at most.",
+                "A form is read whole on its way to DQE and may have 65536 bytes at most.",
+            ),
+            Self::RelayMethod => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                Code::MethodNotAllowed,
+                "http_request_denied",
+                "This is a relay path: the URL of a DQE call is posted to it.",
+            ),
+            Self::RelayBody(_) => (
+                StatusCode::BAD_REQUEST,
+                Code::RelayBodyInvalid,
+                "http_request_error",
+                "The body of a relayed call is a form with the field \"url\", or the JSON {\"url\": …}.",
+            ),
+            Self::RelayUrl { .. } => (
+                StatusCode::BAD_REQUEST,
+                Code::RelayUrlNotAllowed,
+                "http_request_denied",
+                "A relayed call is one of a known DQE path, on the DQE server of the proxy's settings or without a server.",
             ),
             Self::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -384,7 +421,7 @@ impl ProxyError {
                 StatusCode::BAD_GATEWAY,
                 Code::AnswerCoded,
                 "http_response_content_coding_error",
-                "The DQE server answered with an error in a content coding that it was asked not to use.",
+                "The DQE server answered in a content coding that it was asked not to use.",
             ),
             Self::ConnectTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
@@ -440,6 +477,9 @@ impl ProxyError {
             | Self::CallerBody
             | Self::FormTooLarge
             | Self::BodyTooLarge
+            | Self::RelayMethod
+            | Self::RelayBody(_)
+            | Self::RelayUrl { .. }
             | Self::Upstream(_)
             | Self::RedirectLoop
             | Self::AnswerCoded { .. }
@@ -455,6 +495,8 @@ impl ProxyError {
         let sentence = self.appearance().sentence;
         match self {
             Self::TokenUnavailable { sentence: why, .. } => format!("{sentence} Reason: {why}."),
+            Self::RelayBody(why) => format!("{sentence} What is wrong: {why}."),
+            Self::RelayUrl { why } => format!("{sentence} What is wrong: {why}."),
             Self::CredentialRejected { status, .. } | Self::AnswerCoded { status } => {
                 format!("{sentence} Its status was {status}.")
             }
@@ -475,6 +517,7 @@ impl ProxyError {
             | Self::BodyTooLarge
             | Self::TooManyRequests
             | Self::MemoryShort
+            | Self::RelayMethod
             | Self::Upstream(_)
             | Self::RedirectLoop
             | Self::ConnectTimeout

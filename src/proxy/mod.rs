@@ -17,6 +17,7 @@ mod headers;
 pub mod hot_parts;
 mod inspect;
 mod redirect;
+mod relay;
 mod response;
 pub mod route;
 mod scrub;
@@ -52,6 +53,7 @@ use exchange::Exchange;
 use gate::{Gate, HeadLimits, Passage};
 use headers::Noted;
 use inspect::Beginning;
+use relay::{Form, Relays};
 use route::{NoRoute, Route, RouteTable};
 use scrub::{Scrubber, Secret};
 use suspicion::Suspicions;
@@ -85,6 +87,8 @@ pub struct Settings {
     pub routes: Vec<route::Rule>,
     /// Where tokens are asked for: closed to callers on every server.
     pub token_path: TokenPath,
+    /// Paths where the URL of a call is posted, none of them a route's.
+    pub relays: Vec<String>,
 }
 
 /// Label of requests that matched no route; the first of the route names.
@@ -105,6 +109,7 @@ pub struct Worker {
     /// `None` when any number of requests is let in.
     door: Option<Door>,
     routes: RouteTable,
+    relays: Relays,
     client: Rc<Client>,
     metrics: Arc<Metrics>,
     index: usize,
@@ -146,6 +151,7 @@ impl Worker {
         let licence = settings.licence.as_ref();
         let licence = licence.and_then(|code| Secret::new(code.expose_secret().as_bytes()));
         Rc::new(Self {
+            relays: Relays::new(&settings.relays),
             settings,
             licence: licence.map(Rc::new),
             gate,
@@ -213,6 +219,7 @@ impl Worker {
             worker: self,
             route: 0,
             redirected: Vec::new(),
+            relay: None,
             head,
             noted,
             payload: Payload::Empty,
@@ -351,6 +358,8 @@ pub struct Call {
     route: usize,
     /// The targets that DQE has redirected the call from, in order.
     redirected: Vec<Uri>,
+    /// It came to a relay path: what its caller expects.
+    relay: Option<Form>,
     /// The request as it came, but for its target, which is that of DQE.
     head: request::Parts,
     noted: Noted,
@@ -376,37 +385,56 @@ impl Call {
         let settings = &self.worker.settings;
         let deadline = &self.caller.deadline;
         deadline.set_total(self.exchange.started() + settings.total_timeout);
-        let route = self.worker.routes.find(self.head.uri.path());
-        self.route = route.map_err(|none| match none {
-            NoRoute::Unknown => ProxyError::RouteNotFound,
-            NoRoute::Ambiguous => ProxyError::TargetNotAllowed,
-        })?;
-        self.exchange.takes_route(self.route);
-        if let Some(door) = &self.worker.door {
-            self.permit = Some(door.enter()?);
+        if let Some(form) = self.worker.relays.find(self.head.uri.path()) {
+            return self.enters_relay(form, incoming);
         }
+        self.take_route()?;
+        self.enters()?;
         if self.noted.max_forwards {
             headers::count_down(&self.head.method, &mut self.head.headers);
         }
         self.head.uri = carry::origin_form(&self.head.uri)?;
         if !incoming.is_end_stream() {
-            let upload = Upload::new(
-                incoming,
-                &self.caller,
-                self.exchange.has_body(),
-                Bounds {
-                    most: self.route().max_body.unwrap_or(settings.max_body),
-                    idle_timeout: settings.body_idle_timeout,
-                    first_byte_timeout: settings.first_byte_timeout,
-                },
-            );
-            let upload = upload.map_err(|_| ProxyError::BodyTooLarge)?;
+            let most = self.route().max_body;
+            let most = most.unwrap_or(self.worker.settings.max_body);
+            let upload = self.upload(incoming, most)?;
             self.payload = Payload::new(upload, &self.head.headers);
             if matches!(self.payload, Payload::Unread(..)) {
                 return Ok(());
             }
         }
         self.settle()
+    }
+
+    /// Finds the route of the target.
+    fn take_route(&mut self) -> Result<(), ProxyError> {
+        let route = self.worker.routes.find(self.head.uri.path());
+        self.route = route.map_err(|none| match none {
+            NoRoute::Unknown => ProxyError::RouteNotFound,
+            NoRoute::Ambiguous => ProxyError::TargetNotAllowed,
+        })?;
+        self.exchange.takes_route(self.route);
+        Ok(())
+    }
+
+    /// Lets the call in, unless too many are being answered.
+    fn enters(&mut self) -> Result<(), ProxyError> {
+        if let Some(door) = &self.worker.door {
+            self.permit = Some(door.enter()?);
+        }
+        Ok(())
+    }
+
+    /// Takes over a body that is not empty, of at most `most` bytes.
+    fn upload(&mut self, incoming: Incoming, most: u64) -> Result<Rc<Upload>, ProxyError> {
+        let settings = &self.worker.settings;
+        let bounds = Bounds {
+            most,
+            idle_timeout: settings.body_idle_timeout,
+            first_byte_timeout: settings.first_byte_timeout,
+        };
+        let upload = Upload::new(incoming, &self.caller, self.exchange.has_body(), bounds);
+        upload.map_err(|_| ProxyError::BodyTooLarge)
     }
 
     /// Gives up what has not been read of the body, and lets the connection see

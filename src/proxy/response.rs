@@ -18,6 +18,7 @@ use super::inspect::Answered;
 use super::redirect;
 use super::scrub::Scrubber;
 use super::upload::OutgoingBody;
+use crate::dqe::relay::Wrapper;
 use crate::upstream::{AnswerBody, AnswerError};
 
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -41,6 +42,8 @@ pub struct Forwarded {
     call: Box<Call>,
     /// The whole body has been handed on.
     complete: bool,
+    /// Writes the body into another document, for a relay page.
+    wrapper: Option<Wrapper>,
     /// The caller learns of the body's end by the connection's end only.
     ends_with_connection: bool,
     /// The body broke off; told to hyper one poll later.
@@ -57,16 +60,18 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
     let client = &call.worker.client;
     if has_location {
         let server = &client.settings().server;
-        let base = (!call.redirected.is_empty()).then_some(&call.head.uri);
+        let is_elsewhere = call.relay.is_some() || !call.redirected.is_empty();
+        let base = is_elsewhere.then_some(&call.head.uri);
         redirect::keep_on_the_proxy(&mut head.headers, server, call.route().parameter, base);
     }
     if let Some(scrubber) = &call.scrubber {
         scrubber.mask_fields(&mut head.headers);
     }
     call.reader.name_in(&mut head.headers);
+    let wrapper = call.wrapper_of(head.status, &mut head.headers);
     // hyper frames the answer for the version the caller speaks.
     head.version = Version::HTTP_11;
-    let complete = body.is_end_stream() && call.beginning.bytes.is_empty();
+    let complete = wrapper.is_none() && body.is_end_stream() && call.beginning.bytes.is_empty();
     let ends_with_connection =
         call.head.version == Version::HTTP_10 && !head.headers.contains_key(CONTENT_LENGTH);
     // The request's fields are done with.
@@ -75,6 +80,7 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
         body,
         call,
         complete,
+        wrapper,
         ends_with_connection,
         broken: None,
     };
@@ -84,6 +90,9 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
 
 /// Methods that are forwarded, for `Allow`; besides them any that is not known.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// What a relay path allows.
+const ALLOW_RELAY: HeaderValue = HeaderValue::from_static("POST");
 
 /// Answers OPTIONS in the server's place (RFC 9110 §9.3.7). With [`permission`]
 /// the only 2xx of the proxy's own: the caller has asked for just that.
@@ -151,7 +160,11 @@ pub(super) fn refused(error: &ProxyError, call: &mut Call) -> Response<Option<By
         fields.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if appearance.status == StatusCode::METHOD_NOT_ALLOWED {
-        fields.insert(http::header::ALLOW, ALLOW);
+        let is_relay = matches!(error, ProxyError::RelayMethod);
+        fields.insert(
+            http::header::ALLOW,
+            if is_relay { ALLOW_RELAY } else { ALLOW },
+        );
     }
     if exchange.is_connect() || matches!(appearance.code, Code::FieldsTooLarge | Code::BodyTooLarge)
     {
@@ -217,8 +230,29 @@ impl Forwarded {
         }
     }
 
-    fn is_end_stream(&self) -> bool {
+    /// The next piece for a relay page, in the document it expects.
+    fn poll_wrapped(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
+        if self.wrapper.as_ref().is_none_or(Wrapper::has_ended) {
+            return self.poll_scrubbed(cx);
+        }
+        let polled = ready!(self.poll_scrubbed(cx)).transpose();
+        let is_last = self.has_passed_all();
+        Poll::Ready(match (polled, &mut self.wrapper) {
+            (Ok(piece), Some(wrapper)) => {
+                let is_last = is_last || piece.is_none();
+                Some(Ok(wrapper.wrap(&piece.unwrap_or_default(), is_last)))
+            }
+            (polled, _) => polled.transpose(),
+        })
+    }
+
+    /// Everything the server sent has been handed on.
+    fn has_passed_all(&self) -> bool {
         self.not_passed_on() == 0 && self.body.is_end_stream()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.has_passed_all() && self.wrapper.as_ref().is_none_or(Wrapper::has_ended)
     }
 
     /// Bytes that have been read and are still to be passed on.
@@ -228,6 +262,9 @@ impl Forwarded {
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.wrapper.is_some() {
+            return SizeHint::default();
+        }
         let begun = self.not_passed_on();
         let rest = self.body.size_hint();
         let mut hint = SizeHint::new();
@@ -242,7 +279,7 @@ impl Forwarded {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        let mut polled = self.poll_scrubbed(cx);
+        let mut polled = self.poll_wrapped(cx);
         // The request has been cut: what else is answered is an answer to half of it.
         let is_cut = polled.is_pending() && self.call.payload.is_too_large();
         if is_cut {

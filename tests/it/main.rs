@@ -23,6 +23,7 @@ mod observing;
 mod operating;
 mod paths;
 mod redirects;
+mod relay;
 mod sandbox;
 mod scenarios;
 mod scrubbing;

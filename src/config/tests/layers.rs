@@ -176,6 +176,7 @@ fn every_key_can_be_set_from_the_environment() {
             "GDPR_MSG",
             r#"Exact("/GDPR_MSG/"), scope: General, carriage: Both, parameter: "Licence", side_effects: true"#,
         ),
+        ("relay.paths", "/a.php,/b", r#"relays: ["/a.php", "/b"]"#),
         ("upstream.connect_timeout", "4s", "connect_timeout: 4s"),
         (
             "upstream.first_byte_timeout",

@@ -109,7 +109,7 @@ fn unknown_keys_lead_to_known_ones() {
         (
             "[quotas]\n",
             "1:2: quotas: unknown section",
-            "listener, cors, admin, dqe, upstream",
+            "listener, cors, admin, dqe, relay, upstream",
         ),
         (
             "[[caller]]\nname = 1",

@@ -239,3 +239,36 @@ fn the_token_travels_as_documented_unless_dqe_or_the_route_says_otherwise() {
         assert_eq!(named("/new/path"), ("Licence", false));
     }
 }
+
+#[test]
+fn relay_paths_are_paths_of_their_own() {
+    assert_eq!(with_minimum("").unwrap().proxy.relays, [""; 0]);
+    let text = "[relay]\npaths = [\"/dqe.php\", \"/S/dqe.asmx/Call\"]\n[[route]]\npath = \"/s/*\"\nscope = \"client_email\"\n";
+    let relays = with_minimum(text).unwrap().proxy.relays;
+    assert_eq!(relays, ["/dqe.php", "/S/dqe.asmx/Call"]);
+    let of_a_route = "this is the path of a route, which a relay would hide";
+    for (path, message) in [
+        ("dqe.php", "a path begins with a slash"),
+        ("/x/*", "a relay is one whole path"),
+        ("/a%20b", "a route has no percent-encoded characters"),
+        ("/a?b", "a route is a path, without query and fragment"),
+        ("/a/../b", "a path has no empty, \".\" or \"..\" segments"),
+        (
+            "/oauth/access_token",
+            "the token endpoint is never forwarded to",
+        ),
+        ("/tel", of_a_route),
+        ("/v1/email/lookup", of_a_route),
+        ("/GDPR_MSG/", of_a_route),
+        ("/idmobile/", of_a_route),
+        ("/Other/", of_a_route),
+        ("/FIRST/", "this path stands in the list already"),
+    ] {
+        let text = format!(
+            "[relay]\npaths = [\"/first\", '{path}']\n[[route]]\npath = \"/other\"\nscope = \"client_email\"\n"
+        );
+        let error = with_minimum(&text).unwrap_err();
+        let expected = format!("2:20: relay.paths: {message}");
+        assert_eq!(lines(&error), [expected], "{path}");
+    }
+}
