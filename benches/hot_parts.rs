@@ -21,11 +21,12 @@ use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
-use dqe_proxy::dqe::catalogue::{CATALOGUE, LICENCE};
+use dqe_proxy::config::{self, Inputs};
+use dqe_proxy::dqe::catalogue::LICENCE;
 use dqe_proxy::dqe::dead_token::{self, Reading};
-use dqe_proxy::dqe::{Scope, TokenPath, licence};
+use dqe_proxy::dqe::{Scope, licence};
 use dqe_proxy::proxy::hot_parts::{Scrubber, clean_answer, outgoing};
-use dqe_proxy::proxy::route::{NoRoute, Pattern, RouteTable, Rule};
+use dqe_proxy::proxy::route::{NoRoute, RouteTable};
 use dqe_proxy::telemetry::{AccessLog, AccessRecord, Format};
 use dqe_proxy::upstream::hot_parts::{read_answer, write_get};
 
@@ -56,18 +57,17 @@ fn main() {
 }
 
 fn route(criterion: &mut Criterion) {
-    let rules: Vec<_> = CATALOGUE
-        .iter()
-        .map(|entry| Rule {
-            pattern: Pattern::Exact(format!("/{}", entry.path)),
-            scope: entry.scope,
-            carriage: entry.carriage(),
-            parameter: entry.parameter.unwrap_or(LICENCE),
-            side_effects: entry.side_effects,
-            max_body: None,
-        })
-        .collect();
-    let table = RouteTable::new(&rules, TokenPath::default(), |_| None);
+    let environment = [
+        ("DQE_LICENCE", "SANDBOX"),
+        ("DQE_CLIENT_SECRET", "sandbox-secret"),
+    ];
+    let environment = environment.map(|(name, value)| (name.into(), value.into()));
+    let settings = config::load(&Inputs {
+        environment: environment.into(),
+        ..Inputs::default()
+    });
+    let settings = settings.expect("nothing else has to be set").proxy;
+    let table = RouteTable::new(&settings.routes, settings.token_path, |_| None);
     let scope = |path| table.find(path).map(|index| table.route(index).scope);
     assert_eq!(scope("/TEL/"), Ok(Scope::Phone));
     assert_eq!(scope("/v1/Email/Lookup"), Ok(Scope::Email));

@@ -169,7 +169,5 @@ def command(ground, origin, binary, name, setup, proxy, counted):
         ca = authority if setup.tls else None
         environment = product.settings(server, setup.threads, access_log=setup.log, ca=ca)
         environment["DQE_PROXY_LISTENER_ADDRESS"] = f"127.0.0.1:{proxy.port}"
-        # As the others: enough for the row of ten thousand.
-        environment["DQE_PROXY_LISTENER_MAX_CONNECTIONS"] = "12000"
         return [binary, "run"], environment
     raise CannotMeasure(f"{name} is no proxy of this comparison")
