@@ -26,9 +26,11 @@ class Counting:
 
     def dump(self):
         """Writes what was counted since the last dump; the file."""
-        asked = subprocess.run(
-            ["vgdb", f"--pid={self.pid}", "dump"], capture_output=True, text=True, timeout=60
-        )
+        order = ["vgdb", f"--pid={self.pid}", "dump"]
+        try:
+            asked = subprocess.run(order, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired as error:
+            raise CannotMeasure("valgrind does not take the order to dump its counts") from error
         self.dumps += 1
         file = self.out.with_name(f"{self.out.name}.{self.dumps}")
         if not file.exists():
