@@ -166,6 +166,44 @@ fn a_jsonp_call_comes_back_in_its_own_function_and_an_error_is_no_script() {
     }
 }
 
+/// Scenario 6. As jQuery writes a form, and as the plugin writes JSON for ASP.NET.
+#[test]
+fn a_page_posts_the_url_it_wants_to_its_relay_and_gets_what_dqe_answers() {
+    let running = Setup::default()
+        .set("RELAY_PATHS", "/dqe.php,/dqe.asmx/Call")
+        .start();
+    let url =
+        "RNVP/?Adresse=%7C5%20rue%20des%20pyr%C3%A9n%C3%A9es%7C%7C75020%7CPARIS&Pays=FRA&Licence=";
+    let expected = format!("/{url}{{token}}");
+    let form = "url=RNVP%2F%3FAdresse%3D%257C5%2520rue%2520des%2520pyr%25C3%25A9n%25C3%25A9es\
+        %257C%257C75020%257CPARIS%26Pays%3DFRA%26Licence%3D";
+    let answer = call(running.address, post("/dqe.php", form));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["1"]["Voie"], "DES PYRENEES");
+    assert_eq!(target_received(&running.last_received()), expected);
+
+    let body = serde_json::json!({ "url": url }).to_string();
+    let request = format!(
+        "POST /dqe.asmx/Call HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Type: application/json; charset=utf-8\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let wrapped = call(running.address, request);
+    assert_eq!(wrapped.status, 200, "{}", wrapped.text());
+    assert_eq!(wrapped.json()["d"].as_str(), Some(answer.text().as_str()));
+    assert_eq!(target_received(&running.last_received()), expected);
+
+    for (url, status) in [
+        ("https%3A%2F%2Fevil.example%2FTEL%2F", 400),
+        ("%2Foauth%2Faccess_token%2F", 404),
+    ] {
+        let answer = call(running.address, post("/dqe.php", &format!("url={url}")));
+        assert_eq!(answer.status, status, "{url}: {}", answer.text());
+    }
+    assert_eq!(running.received().len(), 2);
+    assert_eq!(running.counters().violations(), 0);
+}
+
 /// Scenario 7. These callers send no slash and follow nothing.
 #[test]
 fn a_path_without_its_slash_is_answered_and_not_redirected() {
