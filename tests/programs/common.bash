@@ -22,7 +22,7 @@ fail() {
 
 # wait_for FILE PATTERN: the first match of PATTERN in FILE, once it is there.
 wait_for() {
-    for _ in $(seq 1 200); do
+    for _ in $(seq 1 600); do
         if grep -oEm1 -- "$2" "$1" 2>/dev/null; then return 0; fi
         sleep 0.05
     done

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.net.HttpURLConnection;
+import java.net.SocketTimeoutException;
 import java.net.URI;
 import java.net.URL;
 import java.net.URLEncoder;
@@ -48,6 +49,15 @@ public class Java {
         expect("503", call.getResponseCode() == 503 && answer.contains("token_unavailable"), answer);
         expect("Retry-After", call.getHeaderFieldInt("Retry-After", 0) > 0, call.getHeaderFields().toString());
         expect("503 in time", System.nanoTime() - asked < 1_000_000_000L, answer);
+
+        // DQE takes three seconds here (see java.sh): it gives up after one and goes on.
+        asked = System.nanoTime();
+        try {
+            answer = text(open(base + "/NUM/?IDVoie=751207837&Pays=FRA&Licence=OURS"));
+            expect("a time-out", false, answer);
+        } catch (SocketTimeoutException expected) {
+            expect("in time", System.nanoTime() - asked < 2_000_000_000L, expected.toString());
+        }
 
         // Java 11: over h2c if the server takes it, which no proxy has to.
         HttpClient client = HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(1)).build();
