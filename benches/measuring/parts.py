@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 from . import callgrind
+from .processes import CannotMeasure
 
 MEMORY = re.compile(r"malloc|free|calloc|realloc|tcache|unlink_chunk")
 COPIES = re.compile(r"mem(cpy|move|set|cmp|chr)|str(len|cmp)")
@@ -47,4 +48,6 @@ def by_part(file):
     sums = Counter()
     for (source, function), cost in callgrind.by_place(file).items():
         sums[part_of(source, function)] += cost
+    if sums.total() != callgrind.total(file):
+        raise CannotMeasure(f"the parts of {file} do not add up to its total")
     return sums.most_common()
