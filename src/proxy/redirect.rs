@@ -440,6 +440,57 @@ mod tests {
         assert_eq!(raw.query(), Some("x=é"));
     }
 
+    /// The examples of RFC 3986 §5.4.
+    #[test]
+    fn a_relative_reference_is_resolved_as_the_standard_has_it() {
+        let base = Uri::from_static("/b/c/d;p?q");
+        for (reference, expected) in [
+            ("g", "/b/c/g"),
+            ("./g", "/b/c/g"),
+            ("g/", "/b/c/g/"),
+            ("/g", "/g"),
+            ("?y", "/b/c/d;p?y"),
+            ("g?y", "/b/c/g?y"),
+            ("#s", "/b/c/d;p?q"),
+            ("g#s", "/b/c/g"),
+            ("g?y#s", "/b/c/g?y"),
+            (";x", "/b/c/;x"),
+            ("g;x", "/b/c/g;x"),
+            ("g;x?y#s", "/b/c/g;x?y"),
+            ("", "/b/c/d;p?q"),
+            (".", "/b/c/"),
+            ("./", "/b/c/"),
+            ("..", "/b/"),
+            ("../", "/b/"),
+            ("../g", "/b/g"),
+            ("../..", "/"),
+            ("../../", "/"),
+            ("../../g", "/g"),
+            ("../../../g", "/g"),
+            ("../../../../g", "/g"),
+            ("/./g", "/g"),
+            ("/../g", "/g"),
+            ("g.", "/b/c/g."),
+            (".g", "/b/c/.g"),
+            ("g..", "/b/c/g.."),
+            ("..g", "/b/c/..g"),
+            ("./../g", "/b/g"),
+            ("./g/.", "/b/c/g/"),
+            ("g/./h", "/b/c/g/h"),
+            ("g/../h", "/b/c/h"),
+            ("g;x=1/./y", "/b/c/g;x=1/y"),
+            ("g;x=1/../y", "/b/c/y"),
+            ("g?y/./x", "/b/c/g?y/./x"),
+            ("g?y/../x", "/b/c/g?y/../x"),
+            ("g#s/./x", "/b/c/g"),
+            ("g#s/../x", "/b/c/g"),
+        ] {
+            let target = target_on(&server(), reference.as_bytes(), &base);
+            let target = target.map(|target| target.to_string());
+            assert_eq!(target.as_deref(), Some(expected), "{reference}");
+        }
+    }
+
     #[test]
     fn an_address_in_brackets_and_a_port_of_its_own_are_compared_whole() {
         for (origin, location, is_own) in [
