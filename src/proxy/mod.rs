@@ -17,6 +17,7 @@ mod headers;
 pub mod hot_parts;
 mod inspect;
 mod redirect;
+mod reference;
 mod relay;
 mod response;
 pub mod route;
