@@ -123,6 +123,43 @@ fn the_same_is_true_of_head_and_over_https() {
 }
 
 #[test]
+fn a_relayed_call_is_redirected_like_any_other() {
+    let running = Setup::default()
+        .switch("slash-redirect=on")
+        .set("RELAY_PATHS", "/dqe.php,/Dqe.asmx/Call")
+        .start();
+    running.wait_until_ready();
+    for (path, media_type, body) in [
+        (
+            "/dqe.php",
+            "application/x-www-form-urlencoded",
+            "url=TEL%3FTel%3D0612345678%26Licence%3D",
+        ),
+        (
+            "/Dqe.asmx/Call",
+            "application/json",
+            r#"{"url":"TEL?Tel=0612345678&Licence="}"#,
+        ),
+    ] {
+        let before = running.received().len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Content-Type: {media_type}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = call(running.address, request);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert!(answer.text().contains("MOBILE"), "{}", answer.text());
+        let received = &running.received()[before..];
+        assert_eq!(received.len(), 2, "{path}");
+        assert_eq!(
+            target_received(&received[1]),
+            "/TEL/?Tel=0612345678&Licence={token}"
+        );
+    }
+}
+
+#[test]
 fn a_redirect_is_followed_in_whatever_way_it_names_the_server() {
     for (place, arrives) in [
         ("http://HOST/TEL/?Tel=1", "/TEL/?Tel=1&Licence={token}"),
