@@ -8,7 +8,7 @@ use std::future::{Future, poll_fn, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use super::metrics::Exposition;
 use super::{Source, answer};
+use crate::telemetry::Seldom;
 
 /// Most connections at a time; beyond it the oldest is closed.
 const CONNECTIONS: usize = 64;
@@ -57,11 +58,14 @@ pub async fn serve(
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {
+    let failing = Seldom::default();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                tracing::warn!(%error, "the admin listener cannot accept");
+                if let Some(times) = failing.happens(Instant::now()) {
+                    tracing::warn!(%error, times, "the admin listener cannot accept");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

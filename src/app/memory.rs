@@ -17,22 +17,32 @@ const ENOUGH: u64 = 95;
 /// what the process is granted; `None` when there is none.
 pub(super) fn limit(setting: u64) -> Option<u64> {
     match setting {
-        0 => granted().map(|granted| granted / 4 * 3),
+        0 => {
+            let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+            granted(&groups, |path| fs::read_to_string(path).ok()).map(|granted| granted / 4 * 3)
+        }
         setting => Some(setting),
     }
 }
 
-/// What the control group of the process may have (cgroup v2), as containers
-/// and services with `MemoryMax=` see it.
-fn granted() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+/// What the control group of the process (cgroup v2) and those around it may
+/// have: the least of it. `groups` is what `/proc/self/cgroup` says; in a
+/// container it names the root, and a service with `MemoryMax=` is further down.
+fn granted(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let own = groups.lines().find_map(|line| line.strip_prefix("0::"));
-    // Where the group is the root of what can be seen, its own path leads nowhere.
-    let paths = [own.unwrap_or_default(), ""];
-    paths.into_iter().find_map(|path| {
-        let path = format!("/sys/fs/cgroup{path}/memory.max");
-        fs::read_to_string(path).ok()?.trim().parse().ok()
-    })
+    let mut path = own.unwrap_or_default().trim_end_matches('/');
+    let mut least: Option<u64> = None;
+    loop {
+        let most = read(&format!("/sys/fs/cgroup{path}/memory.max"));
+        // Without a limit the file says "max".
+        if let Some(most) = most.and_then(|text| text.trim().parse().ok()) {
+            least = Some(least.map_or(most, |least| least.min(most)));
+        }
+        match path.rfind('/') {
+            Some(end) => path = &path[..end],
+            None => return least,
+        }
+    }
 }
 
 /// Resident memory in bytes, where the system tells it as Linux does.
@@ -89,6 +99,31 @@ mod tests {
         ] {
             assert_eq!(is_short(resident, 1_000, was_short), expected, "{resident}");
         }
+    }
+
+    #[test]
+    fn the_least_limit_of_the_groups_around_is_what_is_granted() {
+        let files = |path: &str| {
+            let text = match path {
+                "/sys/fs/cgroup/memory.max" => "1000",
+                "/sys/fs/cgroup/system.slice/memory.max" => "800\n",
+                "/sys/fs/cgroup/system.slice/proxy.service/memory.max" => "max\n",
+                "/sys/fs/cgroup/small/memory.max" => "300\n",
+                _ => return None,
+            };
+            Some(text.to_owned())
+        };
+        for (groups, expected) in [
+            ("0::/\n", Some(1000)),
+            ("1:cpu:/\n0::/system.slice/proxy.service\n", Some(800)),
+            ("0::/small\n", Some(300)),
+            ("0::/gone/elsewhere\n", Some(1000)),
+            ("4:memory:/old\n", Some(1000)),
+        ] {
+            assert_eq!(granted(groups, files), expected, "{groups}");
+        }
+        assert_eq!(granted("0::/\n", |_| None), None);
+        assert_eq!(granted("0::/\n", |_| Some("max\n".to_owned())), None);
     }
 
     #[test]

@@ -28,10 +28,20 @@ impl Places {
     /// `most` places; 0 stands for what the process's limit of open files allows.
     #[must_use]
     pub fn new(most: usize) -> Arc<Self> {
+        let open_files = open_files();
         let most = match most {
-            0 => most_with(open_files()),
+            0 => most_with(open_files),
             most => most,
         };
+        if let Some(open_files) = open_files
+            && most > open_files / 2
+        {
+            tracing::warn!(
+                max_connections = most,
+                open_files,
+                "so many callers may leave no descriptors for the way to the server"
+            );
+        }
         Arc::new(Self {
             taken: AtomicUsize::new(0),
             most,

@@ -225,11 +225,18 @@ fn one_request_too_many_is_told_so_at_once_and_its_connection_stays() {
             assert_refused(&caller.answer(), 503, code);
             assert!(begun.elapsed() < Duration::from_secs(2));
         }
+        // What is not read of a refused request is never the next one.
+        let inner = format!("GET {CALL} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(20_000);
+        let mut large = Connection::open(running.address);
+        let fields = format!("Content-Length: {}\r\n", inner.len());
+        large.send(post("/TEL/", &fields, &inner));
+        assert_refused(&large.answer(), 503, code);
+        assert!(large.is_at_end());
         assert_eq!(running.received().len(), 3, "{setting}");
         // What nobody forwards needs no place.
         assert_eq!(running.get("/nowhere").status, 404);
         let line = format!("dqe_proxy_requests_total{{route=\"/TEL/\",outcome=\"{code}\"}}");
-        assert_eq!(running.metric(&line), Some(5.0));
+        assert_eq!(running.metric(&line), Some(6.0));
 
         running.dqe.sandbox.clear_faults();
         drop(callers.pop());
@@ -257,9 +264,12 @@ fn an_answer_on_its_way_takes_a_place_until_its_end() {
         });
         let running = Setup::default()
             .server(scripted.url())
+            .set("LISTENER_THREADS", "1")
             .set(setting, "1")
             .start();
         running.wait_until_ready();
+        // On the connection that is kept afterwards.
+        assert_eq!(running.get(CALL).status, 200);
         let mut slow = Connection::open(running.address);
         slow.send_get("/TEL/?large");
         assert!(slow.raw_line().unwrap().starts_with("HTTP/1.1 200"));

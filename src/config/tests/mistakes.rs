@@ -214,6 +214,36 @@ fn values_of_the_wrong_shape_are_refused() {
             "unit",
         ),
         (
+            "[listener]\nmax_body = 1048576",
+            "2:12: listener.max_body: a size needs a unit",
+            "\"64KiB\" or \"10MiB\"",
+        ),
+        (
+            "[listener]\nmax_body = \"10MB\"",
+            "2:12: listener.max_body: not a unit of sizes",
+            "\"64KiB\", \"10MiB\" or \"1GiB\"",
+        ),
+        (
+            "[listener]\nmax_head = \"512B\"",
+            "2:12: listener.max_head: a size from 1KiB to 1MiB is expected here",
+            "unit",
+        ),
+        (
+            "[listener]\nmax_memory = \"1MiB\"",
+            "2:14: listener.max_memory: a size from 16MiB to 1024GiB is expected here",
+            "or write \"0\"",
+        ),
+        (
+            "[listener]\nmax_fields = 0",
+            "2:14: listener.max_fields: a whole number from 1 to 1000 is expected here",
+            "max_fields = 100",
+        ),
+        (
+            "[[route]]\npath=\"/a\"\nscope=\"client_b2b\"\nmax_body = [1]",
+            "4:12: route.max_body: a size is expected here, not a list",
+            "\"64KiB\"",
+        ),
+        (
             "[drain]\ndelay = \"-2s\"",
             "2:9: drain.delay: a duration cannot be negative",
             "unit",
