@@ -5,10 +5,11 @@
 //! alone, never for credentials of the browser (cookies, HTTP passwords), and
 //! asks nobody: a browser's question beforehand costs no token and no call.
 
+use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, Entry, HeaderMap, HeaderName,
     HeaderValue, ORIGIN, VARY,
 };
 use http::{Method, Request};
@@ -151,23 +152,32 @@ fn is_list_of_names(text: &[u8]) -> bool {
 /// Adds `Origin` to what the answer varies by (RFC 9110 §12.5.5), in one line,
 /// since some caches read the first only.
 fn vary_by_origin(fields: &mut HeaderMap) {
-    let mut joined: Vec<u8> = Vec::new();
-    for line in fields.get_all(VARY) {
+    const BY_ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
+    let mut said = match fields.entry(VARY) {
+        Entry::Occupied(said) => said,
+        Entry::Vacant(place) => {
+            place.insert(BY_ORIGIN);
+            return;
+        }
+    };
+    let mut merged: Vec<u8> = Vec::new();
+    for line in said.iter() {
         let mut names = line.as_bytes().split(|byte| *byte == b',');
         let covers = |name: &[u8]| name == b"*" || name.eq_ignore_ascii_case(b"origin");
         if names.any(|name| covers(name.trim_ascii())) {
             return;
         }
-        if !joined.is_empty() {
-            joined.extend_from_slice(b", ");
+        let line = line.as_bytes().trim_ascii();
+        if !line.is_empty() {
+            merged.extend_from_slice(line);
+            merged.extend_from_slice(b", ");
         }
-        joined.extend_from_slice(line.as_bytes().trim_ascii());
     }
-    let merged = match joined.is_empty() {
-        true => None,
-        false => HeaderValue::from_bytes(&[&joined[..], b", Origin"].concat()).ok(),
-    };
-    fields.insert(VARY, merged.unwrap_or(HeaderValue::from_static("Origin")));
+    merged.extend_from_slice(b"Origin");
+    // Of legal values and a comma comes a legal value.
+    if let Ok(merged) = HeaderValue::from_maybe_shared(Bytes::from(merged)) {
+        said.insert(merged);
+    }
 }
 
 #[cfg(test)]
@@ -210,6 +220,8 @@ mod tests {
             (&[("vary", "a"), ("vary", "b , c")], "a, b , c, Origin"),
             (&[("vary", "accept, ORIGIN")], "accept, ORIGIN"),
             (&[("vary", "*")], "*"),
+            (&[("vary", "")], "Origin"),
+            (&[("vary", "x-origin")], "x-origin, Origin"),
         ] {
             let mut fields = map(said);
             fields.extend(map(&[
