@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import time
+from collections import Counter
 
 from measuring import wire
 from measuring.processes import CannotMeasure, end, memory_kib, program
@@ -31,33 +32,42 @@ def instructions(bench, setup):
 
 
 def system_calls(bench, setup):
-    """By strace, under a load that keeps the proxy busy; and which they are."""
+    """By strace, under a load that keeps the proxy busy; and which they are.
+
+    What a short load and a longer one cost is taken from each other, so that
+    opening the connections cancels out."""
     if not program("strace"):
         raise CannotMeasure("strace is missing: apt-get install strace")
-    load, values, notes = Wrk(SMALL, 64), {}, []
+    values, notes = {}, []
     for name in bench.names:
         proxy = bench.start(name, setup)
-        load.run(proxy, bench.origin, 1, bench.ground)
-        out = bench.ground.folder / f"{proxy.log}.strace"
-        watched = [part for pid in proxy.pids for part in ("-p", str(pid))]
-        strace = bench.ground.start(["strace", "-f", "-c", "-o", out, *watched], f"strace-{proxy.log}")
-        bench.ground.wait(
-            "attaching",
-            strace,
-            f"strace-{proxy.log}",
-            lambda: "attached" in bench.ground.err(f"strace-{proxy.log}").read_text(),
-        )
-        sample = load.run(proxy, bench.origin, 4, bench.ground)
-        strace.send_signal(signal.SIGINT)
-        strace.wait(20)
+        Wrk(SMALL, 64).run(proxy, bench.origin, 1, bench.ground)
+        few, few_requests = traced(bench, proxy, 1)
+        many, many_requests = traced(bench, proxy, 4)
         end(proxy.process)
-        # Percent, seconds, µs a call, calls, perhaps errors, name.
-        lines = [one.split() for one in out.read_text().splitlines()]
-        calls = {one[-1]: int(one[3]) for one in lines if len(one) >= 5 and one[3].isdigit() and one[-1] != "total"}
-        values[name] = [sum(calls.values()) / sample.requests]
-        shares = sorted(((count / sample.requests, call) for call, count in calls.items()), reverse=True)
-        notes.append(f"{name}: " + ", ".join(f"{call} {share:.2f}" for share, call in shares if share >= 0.01))
+        requests = many_requests - few_requests
+        shares = {call: (count - few[call]) / requests for call, count in many.items()}
+        values[name] = [sum(shares.values())]
+        listed = sorted(((share, call) for call, share in shares.items() if share >= 0.01), reverse=True)
+        notes.append(f"{name}: " + ", ".join(f"{call} {share:.2f}" for share, call in listed))
     return Figures(values), notes
+
+
+def traced(bench, proxy, seconds):
+    """The system calls of one load, each with its number, and the requests made."""
+    out, name = bench.ground.folder / f"{proxy.log}.strace", f"strace-{proxy.log}"
+    watched = [part for pid in proxy.pids for part in ("-p", str(pid))]
+    strace = bench.ground.start(["strace", "-f", "-c", "-o", out, *watched], name)
+    bench.ground.wait("attaching", strace, name, lambda: "attached" in bench.ground.err(name).read_text())
+    sample = Wrk(SMALL, 64).run(proxy, bench.origin, seconds, bench.ground)
+    if sample.errors:
+        raise CannotMeasure(f"{sample.errors} errors of {proxy.name} under strace")
+    strace.send_signal(signal.SIGINT)
+    strace.wait(20)
+    # Percent, seconds, µs a call, calls, perhaps errors, name.
+    lines = [one.split() for one in out.read_text().splitlines()]
+    calls = {one[-1]: int(one[3]) for one in lines if len(one) >= 5 and one[3].isdigit() and one[-1] != "total"}
+    return Counter(calls), sample.requests
 
 
 def cold_start(bench):
