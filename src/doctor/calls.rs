@@ -195,7 +195,7 @@ fn finding(shown: Trait, paths: &[&Called], seen: &Observations) -> Finding {
             "call_redirect",
             Side::Settings,
             format!("{list}: DQE answers with a redirect"),
-            "check the name in dqe.servers",
+            "check the name in dqe.servers; where a redirect leads to that server itself, the proxy follows it for GET and HEAD, and a call costs two",
         ),
         Trait::Throttled => problem(
             "calls_throttled",
