@@ -135,8 +135,10 @@ pub(super) fn keep_on_the_proxy(
 /// one already.
 fn as_path(reference: &[u8], server: &Server, base: Option<&Uri>) -> Option<Vec<u8>> {
     let path = match (Reference::read(reference, server), base) {
-        (Reference::Own(rest), _) if rest.first() == Some(&b'/') => rest.to_vec(),
-        (Reference::Own(rest), _) => [b"/", rest].concat(),
+        (Reference::Own(rest) | Reference::OwnInClear(rest), _) => {
+            let root = if rest.starts_with(b"/") { "" } else { "/" };
+            [root.as_bytes(), rest].concat()
+        }
         (Reference::Relative(rest), Some(base)) => {
             let fragment = rest.iter().position(|byte| *byte == b'#');
             let fragment = &rest[fragment.unwrap_or(rest.len())..];
@@ -204,7 +206,12 @@ mod tests {
                 "https://dqe.example@evil.example/",
             ),
             ("https://dqe.example:8443/", "https://dqe.example:8443/"),
-            ("http://dqe.example/", "http://dqe.example/"),
+            // A server that does not know of its own TLS.
+            ("http://dqe.example/TEL/?Tel=1", "/TEL/?Tel=1"),
+            ("http://dqe.example:80/TEL/", "/TEL/"),
+            ("http://dqe.example:8080/", "http://dqe.example:8080/"),
+            ("http://dqe.example:443/", "http://dqe.example:443/"),
+            ("http://evil.example/", "http://evil.example/"),
             ("//evil.example/", "//evil.example/"),
             ("/TEL/", "/TEL/"),
             ("../TEL/", "../TEL/"),

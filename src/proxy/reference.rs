@@ -15,7 +15,7 @@ pub(super) fn target_on(server: &Server, reference: &[u8], base: &Uri) -> Option
         Reference::Own(rest) if rest.first() == Some(&b'/') => resolved(rest, base),
         Reference::Own(rest) => resolved(&[b"/", rest].concat(), base),
         Reference::Relative(rest) => resolved(rest, base),
-        Reference::Elsewhere => return None,
+        Reference::OwnInClear(_) | Reference::Elsewhere => return None,
     };
     if target.len() > LONGEST_TARGET {
         return None;
@@ -28,6 +28,9 @@ pub(super) fn target_on(server: &Server, reference: &[u8], base: &Uri) -> Option
 pub(super) enum Reference<'a> {
     /// The server's own authority stands in it; this follows.
     Own(&'a [u8]),
+    /// The server's own name over plain HTTP, at the usual port: what a server
+    /// writes that does not know of the TLS in front of it.
+    OwnInClear(&'a [u8]),
     /// A path, a query, or nothing: the server the answer came from.
     Relative(&'a [u8]),
     /// Another scheme, host or port, a user name, or not understood.
@@ -48,60 +51,65 @@ impl<'a> Reference<'a> {
             // Browsers take a backslash for a slash and tabs for nothing.
             return Self::Elsewhere;
         }
-        let is_https = server.tls_name().is_some();
-        let scheme = if is_https { "https" } else { "http" };
         let colon = reference
             .iter()
             .position(|byte| matches!(byte, b':' | b'/' | b'?' | b'#'))
             .filter(|at| reference[*at] == b':');
-        let rest = match colon {
-            Some(at) if !reference[..at].eq_ignore_ascii_case(scheme.as_bytes()) => {
-                return Self::Elsewhere;
-            }
-            Some(at) => &reference[at + 1..],
-            None => reference,
+        let (scheme, rest) = match colon {
+            Some(at) => (Some(&reference[..at]), &reference[at + 1..]),
+            None => (None, reference),
         };
         let Some(rest) = rest.strip_prefix(b"//") else {
             // A scheme without an authority is read in more than one way.
-            return if colon.is_some() {
-                Self::Elsewhere
-            } else {
-                Self::Relative(rest)
+            return match scheme {
+                Some(_) => Self::Elsewhere,
+                None => Self::Relative(rest),
             };
         };
         let end = rest
             .iter()
             .position(|byte| matches!(byte, b'/' | b'?' | b'#'));
         let (authority, rest) = rest.split_at(end.unwrap_or(rest.len()));
-        let default_port = if is_https { 443 } else { 80 };
-        if is_authority_of(server, authority, default_port) {
+        let Some(port) = port_on(server, authority) else {
+            return Self::Elsewhere;
+        };
+        let is = |name: &str| scheme.is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()));
+        let (own, default_port) = match server.tls_name() {
+            Some(_) => ("https", 443),
+            None => ("http", 80),
+        };
+        if (scheme.is_none() || is(own)) && port.unwrap_or(default_port) == server.port() {
             Self::Own(rest)
+        } else if own == "https" && server.port() == 443 && is("http") && port.unwrap_or(80) == 80 {
+            Self::OwnInClear(rest)
         } else {
             Self::Elsewhere
         }
     }
 }
 
-/// Whether `authority` is that of `server`: the same host and port, and no
-/// user name.
-fn is_authority_of(server: &Server, authority: &[u8], default_port: u16) -> bool {
-    let Ok(authority) = std::str::from_utf8(authority) else {
-        return false;
-    };
+/// The port in `authority`, if it names one; `None` when it is another host
+/// than that of `server`, has a user name or is no authority.
+fn port_on(server: &Server, authority: &[u8]) -> Option<Option<u16>> {
+    let authority = std::str::from_utf8(authority).ok()?;
     let (host, port) = match authority.rfind(':') {
         Some(colon) if !authority[colon..].contains(']') => authority.split_at(colon),
         Some(_) | None => (authority, ""),
-    };
-    let port = match port {
-        "" | ":" => Some(default_port),
-        _ if port[1..].bytes().all(|byte| byte.is_ascii_digit()) => port[1..].parse().ok(),
-        _ => None,
     };
     let host = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
         .unwrap_or(host);
-    port == Some(server.port()) && host.eq_ignore_ascii_case(server.host())
+    if !host.eq_ignore_ascii_case(server.host()) {
+        return None;
+    }
+    match port {
+        "" | ":" => Some(None),
+        _ if port[1..].bytes().all(|byte| byte.is_ascii_digit()) => {
+            port[1..].parse().ok().map(Some)
+        }
+        _ => None,
+    }
 }
 
 /// Path and query that a relative reference, or one that begins with a slash,
@@ -198,6 +206,7 @@ mod tests {
             ("https://dqe.example:+443/TEL/", None),
             ("https://dqe.example:443:443/TEL/", None),
             ("http://dqe.example/TEL/", None),
+            ("http://dqe.example:80/TEL/", None),
             ("http://dqe.example:443/TEL/", None),
             ("ftp://dqe.example/TEL/", None),
             ("https://user@dqe.example/TEL/", None),
