@@ -276,9 +276,12 @@ impl Worker {
         if is_refusal || !appearance.status.is_server_error() {
             return;
         }
-        let Some(times) = self.times_to_say(appearance.code) else {
+        // Under pressure the same failure comes a thousand times a second.
+        let seldom = self.under_pressure(appearance.code);
+        let times = seldom.and_then(|seldom| seldom.happens(Instant::now()));
+        if seldom.is_some() && times.is_none() {
             return;
-        };
+        }
         let causes =
             std::iter::successors(std::error::Error::source(error), |cause| cause.source());
         let causes: Vec<String> = causes.map(ToString::to_string).collect();
@@ -291,19 +294,16 @@ impl Worker {
         );
     }
 
-    /// Under pressure the same failure comes a thousand times a second, and is
-    /// said now and then; any other is said each time.
-    fn times_to_say(&self, code: Code) -> Option<u64> {
-        let under_pressure = [
+    /// What is said now and then only; any other failure is said each time.
+    fn under_pressure(&self, code: Code) -> Option<&Seldom> {
+        let codes = [
             Code::TooManyRequests,
             Code::MemoryShort,
             Code::UpstreamFull,
             Code::OutOfSockets,
         ];
-        match under_pressure.iter().position(|one| *one == code) {
-            Some(index) => self.pressure[index].happens(Instant::now()),
-            None => Some(1),
-        }
+        let index = codes.iter().position(|one| *one == code)?;
+        self.pressure.get(index)
     }
 
     fn new_id(&self) -> HeaderValue {
