@@ -48,7 +48,7 @@ fn a_refusal_that_is_certain_is_replaced_by_the_good_answer_with_one_renewal_and
                 answer.text()
             );
             assert_eq!(running.received().len(), 2, "{target}");
-            assert_eq!(running.counters().tokens_issued(scope), 2, "{target}");
+            assert_eq!(running.token_generation(scope), Some(2.0), "{target}");
         }
     }
 }

@@ -27,11 +27,12 @@ fn a_token_ends_between_two_calls(scope: Scope, target: &str, word: &str) {
 
     let early = Setup::default()
         .switch("classic-refusal=200")
-        .token_life(Duration::from_secs(10))
+        .set("TOKEN_WAIT", "5s")
+        .token_life(Duration::from_secs(20))
         .start();
     early.wait_until_ready();
     let sandbox = &early.dqe.sandbox;
-    sandbox.set_switch("token-latency", "200ms").unwrap();
+    sandbox.set_switch("token-latency", "800ms").unwrap();
     let asked = || {
         let of_scope = |entry: &Entry| entry.token_endpoint && entry.scope == Some(scope);
         sandbox.journal().into_iter().filter(of_scope).count()
