@@ -24,6 +24,7 @@ macro_rules! answer {
         concat!(
             "HTTP/1.1 503 Service Unavailable\r\n",
             "content-type: application/problem+json\r\n",
+            "x-content-type-options: nosniff\r\n",
             "cache-control: no-store\r\n",
             "retry-after: 1\r\n",
             "proxy-status: dqe-proxy; error=connection_limit_reached; details=\"",
