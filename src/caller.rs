@@ -29,16 +29,30 @@ pub struct Caller {
 #[derive(Debug, Default)]
 pub struct SendingSide {
     closed: Cell<bool>,
+    /// The request in flight has not been read to its end.
+    unread: Cell<bool>,
     cut: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
 
 impl SendingSide {
-    /// A new request begins.
-    pub fn begin(&self) {
+    /// A new request begins, of which nothing is left to read when it `is_whole`.
+    pub fn begin(&self, is_whole: bool) {
         self.closed.set(false);
+        self.unread.set(!is_whole);
         self.cut.set(false);
         self.reader.take();
+    }
+
+    /// The body of the request in flight has been read to its end.
+    pub fn has_ended(&self) {
+        self.unread.set(false);
+    }
+
+    /// Whether the last request, if any, has been read to its end.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.unread.get()
     }
 
     /// The end of file has come: whoever waits for more of a body looks again.

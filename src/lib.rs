@@ -8,7 +8,7 @@
 //! # The life of a request
 //!
 //! ```text
-//! server     accept → allow list → Caller; hyper parses one message
+//! server     accept → allow list → Caller; parked until a byte comes; hyper parses one message
 //! proxy      1 gate     method, length, Host, Origin, loop           else 4xx, nothing forwarded;
 //!                       a browser asks whether a page may call       204, nothing forwarded
 //!            2 route    find(path) on the raw path → Route           else 404

@@ -158,6 +158,10 @@ pub struct WorkerMetrics {
     pub connections_opened: Count,
     /// Caller connections closed.
     pub connections_closed: Count,
+    /// Times a caller connection was parked, new ones included.
+    pub connections_parked: Count,
+    /// Times a parked one was no longer, closed ones included.
+    pub connections_unparked: Count,
     /// Caller connections refused by the allow list.
     pub connections_refused: Count,
     /// Caller connections refused because no place was left, by [`SHED_REASONS`].
@@ -210,6 +214,8 @@ impl Metrics {
                 .collect(),
             connections_opened: Count::default(),
             connections_closed: Count::default(),
+            connections_parked: Count::default(),
+            connections_unparked: Count::default(),
             connections_refused: Count::default(),
             connections_shed: Default::default(),
             accepts_failed: Count::default(),

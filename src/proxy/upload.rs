@@ -313,6 +313,7 @@ impl fmt::Debug for OutgoingBody {
 impl Upload {
     fn ended(&self, source: &mut Received) {
         source.ended = true;
+        self.caller.sending.has_ended();
         self.caller.deadline.allow(self.bounds.first_byte_timeout);
     }
 }

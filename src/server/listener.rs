@@ -21,10 +21,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::Settings;
+use super::connection::{self, Shared};
 use super::crowd::Crowd;
 use super::places::Places;
 use super::refusal::{Reason, refuse};
-use super::{Settings, connection};
 use crate::caller::Caller;
 use crate::deadline::Deadlines;
 use crate::metrics::{Metrics, WorkerMetrics};
@@ -67,14 +68,12 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 pub struct Acceptor {
     settings: Settings,
     deadlines: Rc<Deadlines>,
-    draining: Rc<Cell<bool>>,
+    shared: Rc<Shared>,
     places: Arc<Places>,
     /// `None` when an address may have any number of connections.
     crowd: Option<Arc<Crowd>>,
     /// Callers being refused.
     refused: Rc<Cell<usize>>,
-    metrics: Arc<Metrics>,
-    worker: usize,
     /// What happens often under pressure, for the log.
     shedding: [Seldom; 2],
     refusing: Seldom,
@@ -94,14 +93,12 @@ impl Acceptor {
     ) -> Self {
         let deadlines = Rc::new(Deadlines::default());
         Self {
+            shared: Shared::new(&settings, metrics, worker),
             settings,
             deadlines,
-            draining: Rc::new(Cell::new(false)),
             places,
             crowd,
             refused: Rc::default(),
-            metrics,
-            worker,
             shedding: Default::default(),
             refusing: Seldom::default(),
             failing: Seldom::default(),
@@ -127,7 +124,7 @@ impl Acceptor {
         mut draining: watch::Receiver<bool>,
     ) -> io::Result<()>
     where
-        H: Fn(Request<Incoming>, Caller) -> F + Clone + 'static,
+        H: Fn(Request<Incoming>, Caller) -> F + Clone + Unpin + 'static,
         F: Future<Output = Response<B>> + 'static,
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -144,7 +141,7 @@ impl Acceptor {
             }
         }
         self.take_backlog(listener, &handler)?;
-        self.draining.set(true);
+        self.shared.draining.set(true);
         self.deadlines.wake_all();
         self.all_closed().await;
         Ok(())
@@ -155,7 +152,7 @@ impl Acceptor {
     /// has seen, and yields now and then.
     fn take_backlog<H, F, B>(&self, listener: TcpListener, handler: &H) -> io::Result<()>
     where
-        H: Fn(Request<Incoming>, Caller) -> F + Clone + 'static,
+        H: Fn(Request<Incoming>, Caller) -> F + Clone + Unpin + 'static,
         F: Future<Output = Response<B>> + 'static,
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -169,12 +166,12 @@ impl Acceptor {
     }
 
     fn counts(&self) -> &WorkerMetrics {
-        &self.metrics.workers[self.worker]
+        self.shared.counts()
     }
 
     fn admit<H, F, B>(&self, stream: TcpStream, address: SocketAddr, handler: &H)
     where
-        H: Fn(Request<Incoming>, Caller) -> F + Clone + 'static,
+        H: Fn(Request<Incoming>, Caller) -> F + Clone + Unpin + 'static,
         F: Future<Output = Response<B>> + 'static,
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -201,20 +198,13 @@ impl Acceptor {
         // A failure here shows again at the first read; there is nothing better to do with it.
         let _ = stream.set_nodelay(true);
         let registered = self.deadlines.register();
-        let draining = Rc::clone(&self.draining);
-        let serving = connection::serve(
-            stream,
-            address,
-            registered,
-            draining,
-            &self.settings,
-            handler.clone(),
-        );
-        let (metrics, worker) = (Arc::clone(&self.metrics), self.worker);
+        let shared = Rc::clone(&self.shared);
+        let serving =
+            connection::serve(stream, address, registered, shared.clone(), handler.clone());
         tokio::task::spawn_local(async move {
             serving.await;
             drop((place, member));
-            metrics.workers[worker].connections_closed.add(1);
+            shared.counts().connections_closed.add(1);
         });
     }
 

@@ -5,7 +5,9 @@ mod connection;
 mod crowd;
 mod listener;
 mod places;
+mod progress;
 mod refusal;
+mod socket;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -13,10 +15,10 @@ use std::time::Duration;
 
 use crate::caller::AllowList;
 
-pub use connection::Tracked;
 pub use crowd::Crowd;
 pub use listener::{Acceptor, bind};
 pub use places::Places;
+pub use progress::Tracked;
 
 /// The listener callers use, and how patient it is with them.
 #[derive(Clone, Debug)]

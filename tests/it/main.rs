@@ -21,6 +21,7 @@ mod layering;
 mod limits;
 mod observing;
 mod operating;
+mod parking;
 mod paths;
 mod redirects;
 mod relay;

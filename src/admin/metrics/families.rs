@@ -42,6 +42,11 @@ pub(super) const CALLER_CONNECTIONS: Family = Family(
     Gauge,
     "Connections of callers that are open.",
 );
+pub(super) const CALLER_CONNECTIONS_PARKED: Family = Family(
+    "dqe_proxy_caller_connections_parked",
+    Gauge,
+    "Connections of callers on which nothing happens, so that they cost next to no memory.",
+);
 pub(super) const CALLER_CONNECTIONS_OPENED: Family = Family(
     "dqe_proxy_caller_connections_opened",
     Counter,

@@ -17,9 +17,9 @@ use prometheus_client::registry::Registry;
 
 use self::families::{
     ACCEPTS_FAILED, ACCESS_LOG_DROPPED, BUILD, CALLER_CONNECTIONS, CALLER_CONNECTIONS_OPENED,
-    CALLER_CONNECTIONS_REFUSED, CALLER_CONNECTIONS_SHED, DRAINING, EVENT_LOG_DROPPED, Family,
-    MEMORY_SHORT, READY, REDIRECTS_FOLLOWED, REPLAYS, REQUEST_DURATION, REQUESTS,
-    REQUESTS_IN_FLIGHT, RESIDENT_MEMORY, START_TIME, TOKEN_CALLS, TOKEN_FORCED_RENEWALS,
+    CALLER_CONNECTIONS_PARKED, CALLER_CONNECTIONS_REFUSED, CALLER_CONNECTIONS_SHED, DRAINING,
+    EVENT_LOG_DROPPED, Family, MEMORY_SHORT, READY, REDIRECTS_FOLLOWED, REPLAYS, REQUEST_DURATION,
+    REQUESTS, REQUESTS_IN_FLIGHT, RESIDENT_MEMORY, START_TIME, TOKEN_CALLS, TOKEN_FORCED_RENEWALS,
     TOKEN_GENERATION, TOKEN_LIFE_LEFT, TOKEN_RENEWALS, TOKEN_REPLAYS, TOKEN_RESTARTS, TOKEN_SAME,
     TOKEN_SECONDS_TO_EXPIRY, TOKEN_SLACK, TOKEN_STATE, TOKEN_WAIT_SECONDS, TOKEN_WAITS,
     UPSTREAM_CONNECTIONS, UPSTREAM_CONNECTIONS_OPENED,
@@ -129,6 +129,10 @@ fn push_connections(out: &mut Out<'_>, metrics: &Metrics) -> fmt::Result {
     let opened = sum(metrics, |worker| &worker.connections_opened);
     let refused = sum(metrics, |worker| &worker.connections_refused);
     out.gauge(&CALLER_CONNECTIONS, opened.saturating_sub(closed))?;
+    // As with requests: what ends in between must not count as -1.
+    let unparked = sum(metrics, |worker| &worker.connections_unparked);
+    let parked = sum(metrics, |worker| &worker.connections_parked);
+    out.gauge(&CALLER_CONNECTIONS_PARKED, parked.saturating_sub(unparked))?;
     out.counter(&CALLER_CONNECTIONS_OPENED, opened)?;
     out.counter(&CALLER_CONNECTIONS_REFUSED, refused)?;
     let mut family = out.family(&CALLER_CONNECTIONS_SHED)?;

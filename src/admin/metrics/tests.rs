@@ -84,6 +84,7 @@ fn an_idle_proxy_shows_totals_and_tokens_and_no_route() {
     for (id, expected) in [
         ("dqe_proxy_requests_in_flight", 0.0),
         ("dqe_proxy_caller_connections", 0.0),
+        ("dqe_proxy_caller_connections_parked", 0.0),
         ("dqe_proxy_caller_connections_opened_total", 0.0),
         ("dqe_proxy_caller_connections_refused_total", 0.0),
         ("dqe_proxy_upstream_connections", 0.0),
@@ -165,6 +166,8 @@ fn counts_of_all_worker_threads_are_added_up() {
     for (worker, metrics) in (1..).zip(&fake.metrics.workers) {
         metrics.connections_opened.add(10 * worker);
         metrics.connections_closed.add(worker);
+        metrics.connections_parked.add(8);
+        metrics.connections_unparked.add(1);
         metrics.connections_refused.add(2);
         metrics.connections_shed[1].add(3);
         metrics.accepts_failed.add(4);
@@ -191,6 +194,7 @@ fn counts_of_all_worker_threads_are_added_up() {
         (r#"dqe_proxy_redirects_followed_total{route="/RNVP"}"#, 4.0),
         ("dqe_proxy_requests_in_flight", 6.0),
         ("dqe_proxy_caller_connections", 27.0),
+        ("dqe_proxy_caller_connections_parked", 14.0),
         ("dqe_proxy_caller_connections_opened_total", 30.0),
         ("dqe_proxy_caller_connections_refused_total", 4.0),
         (

@@ -1,0 +1,226 @@
+//! Where a caller's connection is in its life, and its time-outs.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{Request, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+
+use super::connection::Shared;
+use crate::caller::SendingSide;
+use crate::deadline::Deadline;
+
+/// How long an idle connection is still looked at when a drain begins.
+pub(super) const LAST_LOOK: Duration = Duration::from_millis(100);
+
+/// How long an idle connection keeps what HTTP is spoken with. Callers that go on
+/// at once never notice; those that pause for longer than this cost little.
+const PARKED_AFTER: Duration = Duration::from_millis(100);
+
+/// Where a connection is in its life.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) deadline: Rc<Deadline>,
+    phase: Cell<Phase>,
+    /// When a connection on which nothing happens is closed.
+    idle_until: Cell<Instant>,
+    /// The request in flight is the last one, by its own words.
+    last_request: Cell<bool>,
+    pub(super) sending: Rc<SendingSide>,
+    /// The answer broke off and nothing but the connection's end can tell.
+    pub(super) cut: Rc<Cell<bool>>,
+    /// What has come may not all have been taken as part of a request.
+    may_have_unread: Cell<bool>,
+    /// Something of an answer may not have been written yet.
+    unwritten: Cell<bool>,
+    /// More than the request in flight has come, or the end of it all.
+    more_has_come: Cell<bool>,
+    pub(super) shared: Rc<Shared>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing of a request has been read.
+    Idle,
+    /// A request head has begun.
+    Head,
+    /// A request is being answered.
+    Request,
+}
+
+impl Progress {
+    /// A new connection, idle from this turn on.
+    pub(super) fn new(deadline: Rc<Deadline>, shared: Rc<Shared>) -> Rc<Self> {
+        let idle_until = deadline.turn() + shared.idle_timeout;
+        let progress = Rc::new(Self {
+            deadline,
+            phase: Cell::new(Phase::Idle),
+            idle_until: Cell::new(idle_until),
+            last_request: Cell::new(false),
+            sending: Rc::default(),
+            cut: Rc::default(),
+            may_have_unread: Cell::new(false),
+            unwritten: Cell::new(false),
+            more_has_come: Cell::new(false),
+            shared,
+        });
+        progress.waits_for_its_end();
+        progress
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// What has come may not all have been taken as part of a request.
+    pub(super) fn may_have_unread(&self) -> bool {
+        self.may_have_unread.get()
+    }
+
+    pub(super) fn bytes_read(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.phase.set(Phase::Head);
+            self.may_have_unread.set(true);
+            self.deadline.allow(self.shared.header_timeout);
+        }
+    }
+
+    pub(super) fn request_begins(&self, request: &Request<Incoming>) {
+        let is_whole = request.body().is_end_stream();
+        self.phase.set(Phase::Request);
+        self.last_request.set(is_last(request));
+        self.may_have_unread.set(!is_whole);
+        self.unwritten.set(true);
+        self.more_has_come.set(false);
+        self.sending.begin(is_whole);
+    }
+
+    /// Nothing more is to come from the caller, and its answer is still due.
+    pub(super) fn awaits_last_answer(&self) -> bool {
+        self.phase.get() == Phase::Request && self.last_request.get() && !self.sending.is_cut()
+    }
+
+    /// Whether a request that has come whole is being answered, and nothing has
+    /// been seen after it.
+    pub(super) fn may_be_left(&self) -> bool {
+        self.phase.get() == Phase::Request && self.sending.is_whole() && !self.more_has_come.get()
+    }
+
+    /// More than the request in flight has come, or the end of it all.
+    pub(super) fn more_has_come(&self) {
+        self.more_has_come.set(true);
+    }
+
+    fn request_ended(&self) {
+        self.phase.set(Phase::Idle);
+        self.deadline.clear_total();
+        // A request can come and be answered within one poll of a drain.
+        self.idles_for(if self.shared.draining.get() {
+            LAST_LOOK
+        } else {
+            self.shared.idle_timeout
+        });
+    }
+
+    /// The connection is closed when nothing happens for so long; it is looked at
+    /// before, to see whether it can be parked.
+    pub(super) fn idles_for(&self, limit: Duration) {
+        self.idle_until.set(self.deadline.turn() + limit);
+        self.idles_on();
+    }
+
+    /// Nothing has happened yet.
+    pub(super) fn idles_on(&self) {
+        let parked_at = self.deadline.turn() + PARKED_AFTER;
+        self.deadline
+            .set_phase(parked_at.min(self.idle_until.get()));
+    }
+
+    /// The connection is parked: a request or its end is all it waits for.
+    pub(super) fn waits_for_its_end(&self) {
+        self.deadline.set_phase(self.idle_until.get());
+    }
+
+    /// Everything that hyper was given has been written.
+    pub(super) fn all_is_written(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.unwritten.set(false);
+        }
+    }
+
+    /// Whether nothing is on the connection and its time is not over.
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase.get() == Phase::Idle && self.deadline.turn() < self.idle_until.get()
+    }
+
+    /// Whether an idle connection has no more of its last exchange before it: the
+    /// request was read to its end, its answer is written. What HTTP is spoken
+    /// with then knows nothing that matters but what was read ahead.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.is_idle() && self.sending.is_whole() && !self.unwritten.get()
+    }
+}
+
+/// Whether no further request follows this one on its connection (RFC 9112 §9.3).
+fn is_last<B>(request: &Request<B>) -> bool {
+    let says = |word: &str| {
+        let lines = request.headers().get_all(CONNECTION).iter();
+        lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(','))
+            .any(|option| option.trim().eq_ignore_ascii_case(word))
+    };
+    if request.version() == Version::HTTP_10 {
+        !says("keep-alive")
+    } else {
+        says("close")
+    }
+}
+
+/// Ends the request's phase when the answer's body is dropped, or when the
+/// request is abandoned before there is one.
+#[derive(Debug)]
+pub(super) struct Tracker(pub(super) Rc<Progress>);
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.0.request_ended();
+    }
+}
+
+pin_project! {
+    /// An answer's body that tells its connection when it has ended.
+    #[derive(Debug)]
+    pub struct Tracked<B> {
+        #[pin]
+        pub(super) body: B,
+        pub(super) tracker: Tracker,
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Tracked<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,257 @@
+//! An idle connection is parked: what HTTP is spoken with is given back. No
+//! caller can tell, whatever it sends, and however slowly.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Connection, Running, Setup, eventually};
+
+const REQUEST: &str = "GET /TEL/?Tel=0612345678 HTTP/1.1\r\nHost: x\r\n\r\n";
+
+fn parked(running: &Running, count: f64) {
+    eventually(&format!("{count} connections are parked"), || {
+        running.metric("dqe_proxy_caller_connections_parked") == Some(count)
+    });
+}
+
+fn connected(running: &Running) -> Connection {
+    let before = running.metric("dqe_proxy_caller_connections_parked");
+    let connection = Connection::open(running.address);
+    parked(running, before.unwrap() + 1.0);
+    connection
+}
+
+fn ready() -> Running {
+    let running = Running::start();
+    running.wait_until_ready();
+    running
+}
+
+#[test]
+fn a_connection_is_parked_before_its_first_byte_and_after_each_answer() {
+    let running = ready();
+    let mut connection = connected(&running);
+    for _ in 0..3 {
+        connection.send(REQUEST);
+        assert_eq!(connection.answer().status, 200);
+        parked(&running, 1.0);
+    }
+    drop(connection);
+    parked(&running, 0.0);
+    assert_eq!(running.metric("dqe_proxy_caller_connections"), Some(0.0));
+    assert_eq!(running.received().len(), 3);
+}
+
+#[test]
+fn a_posted_form_is_read_to_its_end_before_its_connection_is_parked() {
+    let running = ready();
+    let mut connection = connected(&running);
+    for body in ["Tel=0612345678", "Tel=0698765432"] {
+        for framed in [
+            format!("Content-Length: {}\r\n\r\n{body}", body.len()),
+            format!("Transfer-Encoding: chunked\r\n\r\ne\r\n{body}\r\n0\r\n\r\n"),
+        ] {
+            connection.send(format!("POST /TEL/ HTTP/1.1\r\nHost: x\r\n{framed}"));
+            assert_eq!(connection.answer().status, 200);
+            parked(&running, 1.0);
+        }
+    }
+    assert_eq!(running.received().len(), 4);
+}
+
+/// The rest of a body that nobody wanted is no request, whenever it comes.
+#[test]
+fn the_rest_of_a_refused_body_is_never_taken_for_a_request() {
+    let running = ready();
+    let mut connection = Connection::open(running.address);
+    connection.send("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 400\r\n\r\nhalf");
+    assert_eq!(connection.answer().status, 404);
+    // Longer than it takes to be parked.
+    let mut others: Vec<Connection> = (0..3).map(|_| Connection::open(running.address)).collect();
+    for other in &mut others {
+        other.send(REQUEST);
+        assert_eq!(other.answer().status, 200);
+    }
+    parked(&running, 3.0);
+    let mut second = connection.second_half();
+    // It may have been closed by now, which is as good.
+    let _ = std::io::Write::write_all(&mut second, REQUEST.as_bytes());
+    assert!(connection.try_answer(false).is_none());
+    assert_eq!(running.received().len(), 3);
+}
+
+#[test]
+fn requests_sent_together_are_answered_one_by_one_and_then_it_is_parked() {
+    let running = ready();
+    let mut connection = connected(&running);
+    for _ in 0..2 {
+        connection.send(REQUEST.repeat(5));
+        for _ in 0..5 {
+            assert_eq!(connection.answer().status, 200);
+        }
+        parked(&running, 1.0);
+    }
+    assert_eq!(running.received().len(), 10);
+}
+
+/// What came in one breath with the last request stays the beginning of the next.
+#[test]
+fn half_a_request_that_came_with_the_last_one_is_kept() {
+    let running = ready();
+    for at in [1, 4, 30, REQUEST.len() - 1] {
+        let (first, rest) = REQUEST.split_at(at);
+        let mut connection = Connection::open(running.address);
+        connection.send(format!("{REQUEST}{first}"));
+        assert_eq!(connection.answer().status, 200);
+        // Others are parked meanwhile, so this one has had the time to be.
+        let mut other = connected(&running);
+        other.send(REQUEST);
+        assert_eq!(other.answer().status, 200);
+        parked(&running, 1.0);
+        connection.send(rest);
+        assert_eq!(connection.answer().status, 200, "cut at {at}");
+        drop((connection, other));
+        parked(&running, 0.0);
+    }
+    assert_eq!(running.received().len(), 12);
+}
+
+#[test]
+fn a_request_that_comes_byte_by_byte_is_read_from_a_parked_connection() {
+    let running = ready();
+    let mut connection = connected(&running);
+    for _ in 0..2 {
+        for byte in REQUEST.bytes() {
+            connection.send([byte]);
+        }
+        assert_eq!(connection.answer().status, 200);
+        parked(&running, 1.0);
+    }
+}
+
+/// Half a head is none, and a connection with half a head is not idle: its time
+/// is that of a head, whether the beginning came alone or with a request.
+#[test]
+fn a_head_that_does_not_end_has_the_time_of_a_head() {
+    let running = Setup::default()
+        .set("LISTENER_HEADER_TIMEOUT", "600ms")
+        .set("LISTENER_IDLE_TIMEOUT", "60s")
+        .start();
+    running.wait_until_ready();
+    for before in ["", REQUEST] {
+        let mut connection = connected(&running);
+        let sent = Instant::now();
+        connection.send(format!("{before}GET /TEL/ HTT"));
+        if !before.is_empty() {
+            assert_eq!(connection.answer().status, 200);
+        }
+        assert!(connection.is_at_end());
+        let took = sent.elapsed();
+        assert!(took >= Duration::from_millis(600), "{took:?}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+}
+
+#[test]
+fn a_parked_connection_is_closed_when_its_idle_time_is_over_and_not_before() {
+    let running = Setup::default()
+        .set("LISTENER_IDLE_TIMEOUT", "900ms")
+        .start();
+    running.wait_until_ready();
+    for is_new in [true, false] {
+        let mut connection = connected(&running);
+        let mut idle_since = Instant::now();
+        if !is_new {
+            connection.send(REQUEST);
+            assert_eq!(connection.answer().status, 200);
+            idle_since = Instant::now();
+            parked(&running, 1.0);
+        }
+        assert!(connection.is_at_end());
+        let took = idle_since.elapsed();
+        // The beginning was seen here a little after the proxy saw it.
+        assert!(took >= Duration::from_millis(600), "{took:?}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+    parked(&running, 0.0);
+}
+
+#[test]
+fn an_old_caller_that_keeps_its_connection_or_closes_its_half_is_answered() {
+    let running = ready();
+    let mut connection = connected(&running);
+    let old = "GET /TEL/?Tel=1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    for _ in 0..2 {
+        connection.send(old);
+        let answer = connection.answer();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.field("connection").as_deref(), Some("keep-alive"));
+        parked(&running, 1.0);
+    }
+    connection.send("GET /TEL/?Tel=1 HTTP/1.0\r\n\r\n");
+    connection.finish_sending();
+    assert_eq!(connection.answer().status, 200);
+    assert!(connection.is_at_end());
+    parked(&running, 0.0);
+}
+
+#[test]
+fn a_caller_that_closes_its_half_of_a_parked_connection_ends_it() {
+    let running = ready();
+    let mut connection = connected(&running);
+    connection.send(REQUEST);
+    assert_eq!(connection.answer().status, 200);
+    parked(&running, 1.0);
+    connection.finish_sending();
+    assert!(connection.is_at_end());
+    parked(&running, 0.0);
+    eventually("it is no longer counted", || {
+        running.metric("dqe_proxy_caller_connections") == Some(0.0)
+    });
+}
+
+/// Whoever leaves a request is not answered: DQE's connection is closed with it.
+#[test]
+fn a_caller_that_leaves_in_mid_request_frees_its_place() {
+    let running = Setup::default().fault("business:hang").start();
+    running.wait_until_ready();
+    for body in ["", "Tel=1"] {
+        let mut connection = Connection::open(running.address);
+        connection.send(format!(
+            "POST /TEL/?Tel=1 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        eventually("the request is at DQE", || {
+            running.metric("dqe_proxy_requests_in_flight") == Some(1.0)
+                && running.metric("dqe_proxy_upstream_connections") >= Some(1.0)
+        });
+        drop(connection);
+        eventually("the request has ended", || {
+            running.metric("dqe_proxy_requests_in_flight") == Some(0.0)
+        });
+    }
+}
+
+#[test]
+fn a_drain_closes_parked_connections_at_once_and_answers_what_they_send_last() {
+    let running = Setup::default().set("LISTENER_IDLE_TIMEOUT", "60s").start();
+    running.wait_until_ready();
+    let mut connections: Vec<Connection> = (0..20).map(|_| connected(&running)).collect();
+    running.end().unwrap();
+    for connection in &mut connections {
+        assert!(connection.is_at_end());
+    }
+}
+
+#[test]
+fn parked_connections_count_among_those_that_are_allowed() {
+    let running = Setup::default()
+        .set("LISTENER_MAX_CONNECTIONS", "16")
+        .start();
+    running.wait_until_ready();
+    let connections: Vec<Connection> = (0..16).map(|_| connected(&running)).collect();
+    let mut surplus = Connection::open(running.address);
+    assert_eq!(surplus.answer().status, 503);
+    drop(connections);
+    parked(&running, 0.0);
+    assert_eq!(running.get("/TEL/?Tel=1").status, 200);
+}
