@@ -49,16 +49,20 @@ pub struct Egress {
 
 impl Egress {
     /// Reads the system's roots and the extra files, and fixes the policy:
-    /// TLS 1.2 or 1.3, aws-lc-rs.
+    /// TLS 1.2 or 1.3, aws-lc-rs. Without `needs_tls` nothing of the system is
+    /// read: whatever is trusted then, nobody asks.
     ///
     /// # Errors
     /// When an extra file is unusable. Missing system roots are an error only
     /// when `needs_tls` and there is no other root.
     pub fn build(settings: &Settings, needs_tls: bool) -> Result<Self, EgressError> {
         let mut roots = rustls::RootCertStore::empty();
-        // A damaged certificate in the system's store must not keep the rest from being used.
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
+        if needs_tls {
+            // Half of a cold start. A damaged certificate in the system's store must not
+            // keep the rest from being used.
+            let found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(found.certs);
+        }
         for path in &settings.ca_files {
             let refused = |reason: String| EgressError::CaFile {
                 path: path.clone(),
