@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Connection, Running, Setup, eventually};
+use crate::support::{Connection, Running, Scripted, Setup, eventually};
 
 const REQUEST: &str = "GET /TEL/?Tel=0612345678 HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -254,4 +254,59 @@ fn parked_connections_count_among_those_that_are_allowed() {
     drop(connections);
     parked(&running, 0.0);
     assert_eq!(running.get("/TEL/?Tel=1").status, 200);
+}
+
+/// An answer that ends while its caller does not read leaves its tail with the
+/// proxy: such a connection looks idle, and what is left of the answer is in
+/// what would be given back.
+#[test]
+fn the_tail_of_an_answer_that_is_read_late_is_not_lost() {
+    let scripted = Scripted::start(|head, stream| {
+        let size = head.split("Tel=").nth(1).unwrap();
+        let size: usize = size[..size.find(['&', ' ']).unwrap()].parse().unwrap();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+        let answer = [answer.into_bytes(), vec![b'x'; size]].concat();
+        std::io::Write::write_all(stream.get_mut(), &answer).is_ok()
+    });
+    let running = Setup::default().server(scripted.url()).start();
+    running.wait_until_ready();
+    // Between what the sockets take and what is too much for the proxy as well.
+    let (mut ends, mut stays) = (32 * 1024, 64 * 1024 * 1024);
+    let mut calls = 0;
+    while stays - ends > 16 * 1024 {
+        calls += 1;
+        let size = (ends + stays) / 2;
+        let mut connection = Connection::open(running.address);
+        connection.send_get(&format!("/TEL/?Tel={size}"));
+        let begun = Instant::now();
+        let has_ended = loop {
+            if scripted.heads().len() == calls
+                && running.metric("dqe_proxy_requests_in_flight") == Some(0.0)
+            {
+                break true;
+            }
+            if begun.elapsed() > Duration::from_millis(700) {
+                break false;
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        };
+        if has_ended {
+            // One that came later is parked, so this one has had the time to be.
+            let mut other = Connection::open(running.address);
+            other.send("GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
+            assert_eq!(other.answer().status, 404);
+            eventually("one of them is parked", || {
+                running.metric("dqe_proxy_caller_connections_parked") >= Some(1.0)
+            });
+        }
+        let answer = connection.answer();
+        assert_eq!((answer.body.len(), answer.complete), (size, true));
+        drop(connection);
+        parked(&running, 0.0);
+        if has_ended {
+            ends = size;
+        } else {
+            stays = size;
+        }
+    }
 }
