@@ -14,12 +14,14 @@ cp /usr/share/javascript/jquery/jquery.min.js "$clients"/*.html "$work/site"
 pids+=($!)
 site=$(wait_for "$work/site.log" 'port [0-9]+' | cut -d' ' -f2)
 
+pace=100
+
 # visit PAGE HOST PROXY: opens the page on HOST and prints what it told its server.
 visit() {
     local address seen browser
     : >"$work/site.log"
     rm -rf "$work/profile"
-    address="http://$2:$site/$1.html?proxy=$3&typed=$(encoded "$typed")"
+    address="http://$2:$site/$1.html?proxy=$3&typed=$(encoded "$typed")&pace=$pace"
     timeout -k 5 30 chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
         --disable-background-networking --disable-component-update --disable-sync \
         --user-data-dir="$work/profile" "$address" >"$work/chromium.log" 2>&1 &
@@ -51,11 +53,13 @@ curl -sS -o /dev/null -d 'path=/SINGLEV2/:slow=500ms,times=3' "$control/faults"
 check "page of the same site" autocompletion 127.0.0.1 "$proxy" "{\"answered\":$all,\"late\":[1-9]*,$right"
 "$python" "$(dirname "$0")/received.py" "$control" /SINGLEV2/ >"$work/received.log" || fail "what DQE received"
 for ((letters = 1; letters <= all; letters++)); do
-    echo "GET /SINGLEV2/?callback={callback}&Adresse=$(encoded "${typed:0:letters}")&Pays=FRA&Licence={token}&_={time}"
+    text=$(encoded "${typed:0:letters}")
+    echo "GET /SINGLEV2/?callback={callback}&Adresse=$text&Pays=FRA&Licence={token}&_={time}"
 done | sort >"$work/expected.log"
 sed -E 's/jQuery[0-9_]+/{callback}/; s/_=[0-9]+$/_={time}/' "$work/received.log" | sort |
     diff "$work/expected.log" - || fail "what DQE received"
 
+pace=20
 check "page of another site" autocompletion localhost "$proxy" "$refused"
 curl -sS "$admin/metrics" | grep -q "outcome=\"cross_site_refused\"} $all$" || fail "the page was refused for another reason"
 check "proxy without a token" autocompletion 127.0.0.1 "$down" "$refused"
