@@ -123,7 +123,8 @@ pub struct App {
     address: SocketAddr,
     admin: Option<std::net::TcpListener>,
     tls: SharedTls,
-    engine: Arc<Engine>,
+    /// One for each credential and token endpoint.
+    engines: Vec<Arc<Engine>>,
     metrics: Arc<Metrics>,
     logs: Logs,
     id_prefix: u64,
@@ -139,7 +140,10 @@ impl App {
     pub fn build(config: Config, logs: Logs) -> Result<Self, BuildError> {
         let egress = Egress::build(&config.egress, needs_tls(&config))?;
         let client = egress.token_client(config.token.connect_timeout)?;
-        let engine = Engine::new(config.token.clone(), client)?;
+        let settings = [Some(&config.token), config.id_mobile.as_ref()];
+        let settings = settings.into_iter().flatten();
+        let engines = settings.map(|settings| Engine::new(settings.clone(), client.clone()));
+        let engines = engines.collect::<Result<Vec<_>, _>>()?;
         let threads = config.listener.threads.get();
         let metrics = Arc::new(Metrics::new(
             proxy::route_names(&config.proxy),
@@ -169,7 +173,7 @@ impl App {
             address,
             admin,
             tls: Arc::new(ArcSwap::new(egress.tls())),
-            engine,
+            engines,
             metrics,
             logs,
             id_prefix,
@@ -198,10 +202,10 @@ impl App {
         self.handle.clone()
     }
 
-    /// The token engine, to look at.
+    /// The token engines, to look at.
     #[must_use]
-    pub fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+    pub fn engines(&self) -> &[Arc<Engine>] {
+        &self.engines
     }
 
     /// Runs until drained. Blocks the calling thread, which becomes the control thread.
@@ -220,12 +224,14 @@ impl App {
     }
 
     async fn control(mut self) -> Result<(), RunError> {
-        for cell in self.engine.cells() {
-            tokio::spawn(keep_renewing(Arc::clone(&self.engine), Arc::clone(cell)));
+        for engine in &self.engines {
+            for cell in engine.cells() {
+                tokio::spawn(keep_renewing(Arc::clone(engine), Arc::clone(cell)));
+            }
+            tokio::spawn(Arc::clone(engine).watch_secrets_forever());
         }
-        tokio::spawn(Arc::clone(&self.engine).watch_secrets_forever());
         let view = Arc::new(View {
-            engine: Arc::clone(&self.engine),
+            engines: self.engines.clone(),
             metrics: Arc::clone(&self.metrics),
             draining: AtomicBool::new(false),
             logs: self.logs.clone(),
@@ -356,7 +362,7 @@ impl App {
                 config: self.config.clone(),
                 listener: listener.try_clone().map_err(RunError::Start)?,
                 tls: Arc::clone(&self.tls),
-                engine: Arc::clone(&self.engine),
+                engines: self.engines.clone(),
                 places: Arc::clone(&places),
                 crowd: crowd.clone(),
                 admission: admission.cloned(),
@@ -395,7 +401,9 @@ impl App {
         match built {
             Ok((tls, client)) => {
                 self.tls.store(tls);
-                self.engine.reload(client);
+                for engine in &self.engines {
+                    engine.reload(client.clone());
+                }
                 tracing::info!("secret and CA files read again");
             }
             Err(error) => {

@@ -13,7 +13,7 @@ use crate::token::{self, Engine};
 
 /// What the admin listener may see.
 pub(super) struct View {
-    pub(super) engine: Arc<Engine>,
+    pub(super) engines: Vec<Arc<Engine>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: AtomicBool,
     pub(super) logs: Logs,
@@ -23,12 +23,21 @@ pub(super) struct View {
 
 impl admin::Source for View {
     fn tokens(&self) -> Vec<admin::TokenView> {
-        let cells = self.engine.cells().iter();
+        let cells = self.engines.iter().flat_map(|engine| engine.cells());
         cells.map(|cell| token_view(&cell.view())).collect()
     }
 
     fn token_events(&self) -> Vec<token::Event> {
-        self.engine.events()
+        if let [engine] = &self.engines[..] {
+            return engine.events();
+        }
+        let mut events: Vec<token::Event> = self
+            .engines
+            .iter()
+            .flat_map(|engine| engine.events())
+            .collect();
+        events.sort_by_key(|event| event.at);
+        events.split_off(events.len().saturating_sub(token::Event::KEPT))
     }
 
     fn is_draining(&self) -> bool {

@@ -25,7 +25,7 @@ pub(super) struct Seed {
     pub(super) config: Config,
     pub(super) listener: std::net::TcpListener,
     pub(super) tls: SharedTls,
-    pub(super) engine: Arc<Engine>,
+    pub(super) engines: Vec<Arc<Engine>>,
     pub(super) places: Arc<Places>,
     pub(super) crowd: Option<Arc<Crowd>>,
     pub(super) admission: Option<Arc<Admission>>,
@@ -55,7 +55,7 @@ impl Seed {
         let settings = &self.config.proxy;
         let token_path = settings.token_path.clone();
         let routes = proxy::route::RouteTable::new(&settings.routes, token_path, |scope| {
-            self.engine.cell(scope)
+            self.engines.iter().find_map(|engine| engine.cell(scope))
         });
         let client = Client::new(self.config.upstream.clone(), self.tls, self.in_use);
         let worker = Worker::new(

@@ -106,6 +106,7 @@ fn plan(config: &Config, with_calls: bool) -> Result<Plan, EgressError> {
         tls: egress.tls(),
         token_client: egress.token_client(config.token.connect_timeout)?,
         token: config.token.clone(),
+        id_mobile: config.id_mobile.clone(),
         patience: config.proxy.first_byte_timeout.min(PATIENCE),
         calls: if with_calls {
             calls(config)

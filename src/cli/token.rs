@@ -48,26 +48,28 @@ pub(crate) fn run(arguments: &TokenArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return explain(&error),
     };
-    let scopes = arguments
-        .scope
-        .map_or_else(|| config.token.scopes.clone(), |scope| vec![scope]);
-    let way = match config.token.request.method {
-        Method::Post => "POST",
-        Method::Get => "GET, the secret in the URL",
+    let wanted = match arguments.scope {
+        None => {
+            let main = (&config.token, config.token.scopes.clone());
+            let id_mobile = config.id_mobile.as_ref();
+            let id_mobile = id_mobile.map(|settings| (settings, settings.scopes.clone()));
+            std::iter::once(main).chain(id_mobile).collect()
+        }
+        Some(Scope::IdMobile) => match &config.id_mobile {
+            Some(settings) => vec![(settings, settings.scopes.clone())],
+            None => {
+                complain!("ID Mobile is off: add \"IDMOBILE\" to enable below [dqe]");
+                return ExitCode::from(FAILURE);
+            }
+        },
+        Some(scope) => vec![(&config.token, vec![scope])],
     };
-    say!("token endpoint: {} ({way})", config.token.url);
     let mut told: Vec<(Scope, Vec<String>)> = Vec::new();
-    for scope in scopes {
-        let ask = |source| {
-            runtime.block_on(token::fetch_once(
-                &config.token,
-                source,
-                client.clone(),
-                scope,
-            ))
-        };
+    for (settings, scope) in each(wanted) {
+        let ask =
+            |source| runtime.block_on(token::fetch_once(settings, source, client.clone(), scope));
         let name = scope.as_str();
-        match ask_with_both(&config.token, ask) {
+        match ask_with_both(settings, ask) {
             Ok((token, worked)) => {
                 say!("{name:<WIDTH$} granted{worked}: {}", described(&token));
                 if arguments.reveal {
@@ -93,6 +95,20 @@ pub(crate) fn run(arguments: &TokenArgs) -> ExitCode {
     } else {
         ExitCode::from(FAILURE)
     }
+}
+
+/// Each scope with the settings of its endpoint, which is told before its first.
+fn each(
+    wanted: Vec<(&token::Settings, Vec<Scope>)>,
+) -> impl Iterator<Item = (&token::Settings, Scope)> {
+    wanted.into_iter().flat_map(|(settings, scopes)| {
+        let way = match settings.request.method {
+            Method::Post => "POST",
+            Method::Get => "GET, the secret in the URL",
+        };
+        say!("token endpoint: {} ({way})", settings.url);
+        scopes.into_iter().map(move |scope| (settings, scope))
+    })
 }
 
 /// Room for the longest name of a scope.

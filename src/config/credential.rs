@@ -1,5 +1,5 @@
 //! Where a client secret comes from: exactly one source each for the secret in
-//! use and for the one that is to follow it. The secrets themselves are left
+//! use, for the one that is to follow it, and for one of ID Mobile's own. The secrets themselves are left
 //! to the token engine; here only their places are looked at.
 
 use std::path::{Path, PathBuf};
@@ -41,6 +41,18 @@ pub(super) const NEXT: Slot = Slot {
     variable: &keys::DQE_CLIENT_SECRET_NEXT_ENV,
     credential: &keys::DQE_CLIENT_SECRET_NEXT_CREDENTIAL,
 };
+
+/// That of ID Mobile, where it has one of its own.
+pub(super) const ID_MOBILE: Slot = Slot {
+    noun: "client secret of ID Mobile",
+    value: None,
+    file: &keys::ID_MOBILE_CLIENT_SECRET_FILE,
+    variable: &keys::ID_MOBILE_CLIENT_SECRET_ENV,
+    credential: &keys::ID_MOBILE_CLIENT_SECRET_CREDENTIAL,
+};
+
+/// Every secret.
+pub(super) const SLOTS: [Slot; 3] = [FIRST, NEXT, ID_MOBILE];
 
 impl Slot {
     /// Whether `key` names a source of this secret.
@@ -108,6 +120,30 @@ pub(super) fn choose_next(
         );
     }
     Some(next)
+}
+
+/// Finds the one source of ID Mobile's own secret, which has a use only when
+/// ID Mobile `is_enabled`. `None`: it has none, which is the usual case, or
+/// `problems` says why.
+pub(super) fn choose_id_mobile(
+    is_enabled: bool,
+    entries: &Entries,
+    variables: &[(String, String)],
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Option<Chosen> {
+    let own = choose_for(&ID_MOBILE, entries, variables, problems, warnings)?;
+    if !is_enabled {
+        warnings.push(
+            Problem::new(
+                &own.place,
+                own.key,
+                "ID Mobile is off: the secret is not used",
+            )
+            .hint("add \"IDMOBILE\" to enable below [dqe], or leave the key out"),
+        );
+    }
+    Some(own)
 }
 
 fn is_same_place(one: &SecretSource, other: &SecretSource) -> bool {

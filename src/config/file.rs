@@ -228,7 +228,11 @@ impl Walk<'_> {
     ) -> Option<&'static Key> {
         let place = self.place(name.span());
         let name = name.get_ref();
-        if section == keys::DQE_CLIENT_SECRET.section && name == keys::DQE_CLIENT_SECRET.name {
+        let may_hold_secret = [
+            keys::DQE_CLIENT_SECRET.section,
+            keys::ID_MOBILE_CLIENT_SECRET_FILE.section,
+        ];
+        if may_hold_secret.contains(&section) && name == keys::DQE_CLIENT_SECRET.name {
             self.problems.push(
                 Problem::new(
                     &place,

@@ -173,6 +173,13 @@ pub(super) const DQE_CARRIAGE: Key = Key::new(
 .default(r#""auto""#);
 pub(super) const DQE_ENABLE: Key = Key::new("dqe", "enable", Kind::List).default("[]");
 
+pub(super) const ID_MOBILE_CLIENT_SECRET_FILE: Key =
+    Key::new("id_mobile", "client_secret_file", Kind::Text);
+pub(super) const ID_MOBILE_CLIENT_SECRET_ENV: Key =
+    Key::new("id_mobile", "client_secret_env", Kind::Text);
+pub(super) const ID_MOBILE_CLIENT_SECRET_CREDENTIAL: Key =
+    Key::new("id_mobile", "client_secret_credential", Kind::Text);
+
 pub(super) const RELAY_PATHS: Key = Key::new("relay", "paths", Kind::List).default("[]");
 
 pub(super) const UPSTREAM_CONNECT_TIMEOUT: Key =
@@ -230,7 +237,7 @@ pub(super) const LOG_FORMAT: Key =
 pub(super) const LOG_ACCESS: Key = Key::new("log", "access", Kind::Switch).default("true");
 
 /// Keys that are set once: in the file, the environment or by a flag.
-pub(super) const KEYS: [&Key; 47] = [
+pub(super) const KEYS: [&Key; 50] = [
     &LISTENER_ADDRESS,
     &LISTENER_ALLOW,
     &LISTENER_HOSTS,
@@ -257,6 +264,9 @@ pub(super) const KEYS: [&Key; 47] = [
     &DQE_SCOPES,
     &DQE_CARRIAGE,
     &DQE_ENABLE,
+    &ID_MOBILE_CLIENT_SECRET_FILE,
+    &ID_MOBILE_CLIENT_SECRET_ENV,
+    &ID_MOBILE_CLIENT_SECRET_CREDENTIAL,
     &RELAY_PATHS,
     &UPSTREAM_CONNECT_TIMEOUT,
     &UPSTREAM_FIRST_BYTE_TIMEOUT,

@@ -85,6 +85,8 @@ pub struct Config {
     pub egress: egress::Settings,
     /// For `token`.
     pub token: token::Settings,
+    /// For `token` besides: the tokens of ID Mobile; `None` when it is off.
+    pub id_mobile: Option<token::Settings>,
     /// For `telemetry`.
     pub log: telemetry::Settings,
     /// What is allowed but likely not meant, in the order of its place.
@@ -111,7 +113,7 @@ pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
         .and_then(|(path, named_by)| file::read(path, named_by, &mut entries, &mut problems));
     environment::read(variables, &mut entries, &mut problems);
     read_flags(&inputs.flags, &mut entries, &mut problems);
-    let spared: Vec<&str> = [credential::FIRST, credential::NEXT]
+    let spared: Vec<&str> = credential::SLOTS
         .iter()
         .filter_map(|slot| entries.text(slot.variable))
         .map(|(name, _)| name)
@@ -141,14 +143,10 @@ pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
         upstream: parts.upstream,
         egress: parts.egress,
         token: parts.token,
+        id_mobile: parts.id_mobile,
         log: parts.log,
         warnings: problem::in_order(warnings),
-        summary: Summary::new(
-            &entries,
-            document.as_ref(),
-            &parts.secret,
-            parts.next_secret.as_ref(),
-        ),
+        summary: Summary::new(&entries, document.as_ref(), &parts.secrets),
     })
 }
 

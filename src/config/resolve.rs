@@ -11,7 +11,7 @@ use super::keys::{self, Key};
 use super::problem::{Place, Problem};
 use super::value::Entries;
 use super::{names, routes};
-use crate::dqe::{Scope, TokenPath};
+use crate::dqe::{Scope, TokenPath, TokenRequest, catalogue};
 use crate::proxy::route::Rule;
 use crate::{admin, egress, proxy, server, telemetry, token, upstream};
 
@@ -24,8 +24,9 @@ pub(super) struct Parts {
     pub(super) egress: egress::Settings,
     pub(super) token: token::Settings,
     pub(super) log: telemetry::Settings,
-    pub(super) secret: Chosen,
-    pub(super) next_secret: Option<Chosen>,
+    pub(super) id_mobile: Option<token::Settings>,
+    /// Where each secret that there is comes from.
+    pub(super) secrets: Vec<Chosen>,
 }
 
 /// Entries, and all that was found wrong on the way.
@@ -74,10 +75,19 @@ impl Resolver<'_> {
             self.problems,
             self.warnings,
         );
+        let has_id_mobile = enabled.contains(&catalogue::ID_MOBILE);
+        let own_secret = credential::choose_id_mobile(
+            has_id_mobile,
+            self.entries,
+            self.variables,
+            self.problems,
+            self.warnings,
+        );
         let proxy = self.proxy(rules, relays, licence.clone(), token_path);
         let log = self.log();
 
         let (server, endpoint, secret) = (server?, endpoint?, secret?);
+        let id_mobile_url = endpoint.url_of_id_mobile(&server);
         let token = token::Settings {
             url: endpoint.url(&server),
             request: endpoint.request,
@@ -88,6 +98,21 @@ impl Resolver<'_> {
             scopes: scopes?,
             connect_timeout: self.duration(&keys::UPSTREAM_CONNECT_TIMEOUT),
         };
+        let id_mobile = has_id_mobile.then(|| {
+            let own = own_secret.as_ref().map(|own| own.source.clone());
+            token::Settings {
+                url: id_mobile_url,
+                request: TokenRequest::of_id_mobile(token.request.method),
+                next_client_secret: match own {
+                    Some(_) => None,
+                    None => token.next_client_secret.clone(),
+                },
+                client_secret: own.unwrap_or_else(|| token.client_secret.clone()),
+                scopes: vec![Scope::IdMobile],
+                ..token.clone()
+            }
+        });
+        let others = [next_secret, own_secret].into_iter().flatten();
         Some(Parts {
             listener: listener?,
             admin,
@@ -101,9 +126,9 @@ impl Resolver<'_> {
             },
             egress,
             token,
+            id_mobile,
             log: log?,
-            secret,
-            next_secret,
+            secrets: std::iter::once(secret).chain(others).collect(),
         })
     }
 
@@ -211,7 +236,7 @@ impl Resolver<'_> {
         let key = &keys::DQE_SCOPES;
         let Some((items, place)) = self.entries.list(key) else {
             return Some(
-                Scope::ALL
+                Scope::OAUTH
                     .into_iter()
                     .filter(|scope| {
                         *scope == Scope::General || rules.iter().any(|rule| rule.scope == *scope)
@@ -233,10 +258,19 @@ impl Resolver<'_> {
                     Problem::new(&item.place, key, "\"auto\" stands alone, not in a list")
                         .hint("write scopes = \"auto\""),
                 );
-            } else if let Some(scope) = routes::scope(key, &item.text, &item.place, self.problems)
-                && !scopes.contains(&scope)
-            {
-                scopes.push(scope);
+            } else if let Some(scope) = routes::scope(key, &item.text, &item.place, self.problems) {
+                if scope == Scope::IdMobile {
+                    self.problems.push(
+                        Problem::new(
+                            &item.place,
+                            key,
+                            "ID Mobile has a token endpoint of its own",
+                        )
+                        .hint("leave it out: its token is kept when enable names IDMOBILE"),
+                    );
+                } else if !scopes.contains(&scope) {
+                    scopes.push(scope);
+                }
             }
         }
         Some(scopes)

@@ -8,9 +8,6 @@ use super::value::Entries;
 use crate::dqe::{Carriage, Scope, TokenPath, catalogue};
 use crate::proxy::route::{Pattern, Rule};
 
-/// Paths DQE documents whose calls the proxy cannot carry yet.
-const NOT_AVAILABLE: &str = catalogue::ID_MOBILE.path;
-
 /// The carriage a key names; `None` for `auto`, and where it is not set.
 pub(super) fn carriage(entries: &Entries, key: &keys::Key) -> Option<Carriage> {
     let (word, _) = entries.text(key)?;
@@ -20,7 +17,8 @@ pub(super) fn carriage(entries: &Entries, key: &keys::Key) -> Option<Carriage> {
 }
 
 /// The catalogue's rules, with those side effects that `dqe.enable` names.
-/// `carriage` overrides what is documented for each path.
+/// `carriage` overrides what is documented for each path but ID Mobile's, which
+/// has a dialect of its own.
 pub(super) fn of_catalogue(enabled: &[&'static str], carriage: Option<Carriage>) -> Vec<Rule> {
     catalogue::CATALOGUE
         .iter()
@@ -28,7 +26,9 @@ pub(super) fn of_catalogue(enabled: &[&'static str], carriage: Option<Carriage>)
         .map(|entry| Rule {
             pattern: Pattern::Exact(format!("/{}/", entry.path)),
             scope: entry.scope,
-            carriage: carriage.unwrap_or(entry.carriage()),
+            carriage: carriage
+                .filter(|_| !entry.is_id_mobile())
+                .unwrap_or(entry.carriage()),
             parameter: entry.parameter.unwrap_or(catalogue::LICENCE),
             side_effects: entry.side_effects,
             max_body: None,
@@ -57,14 +57,7 @@ pub(super) fn enabled(entries: &Entries, problems: &mut Vec<Problem>) -> Vec<&'s
         let is_plain = catalogue::CATALOGUE
             .iter()
             .any(|entry| entry.path.eq_ignore_ascii_case(name));
-        let problem = if name.eq_ignore_ascii_case(NOT_AVAILABLE) {
-            Problem::new(
-                &item.place,
-                key,
-                format!("{NOT_AVAILABLE} is not available yet"),
-            )
-            .hint("take it out of the list")
-        } else if is_plain {
+        let problem = if is_plain {
             Problem::new(&item.place, key, "this path has no side effects")
                 .hint("it is on already: take it out of the list")
         } else {
@@ -160,7 +153,6 @@ pub(super) fn of_document(
         let known = known_path(&pattern);
         let acts = known.filter(|entry| entry.side_effects);
         if let Some(catalogue::Entry { path: name, .. }) = acts
-            && *name != NOT_AVAILABLE
             && !enabled.contains(name)
         {
             problems.push(
@@ -174,6 +166,24 @@ pub(super) fn of_document(
             continue;
         }
         let Some(scope) = scope else { continue };
+        let is_id_mobile = known.is_some_and(catalogue::Entry::is_id_mobile);
+        if is_id_mobile != (scope == Scope::IdMobile) {
+            let (message, hint) = if is_id_mobile {
+                (
+                    "ID Mobile takes tokens of its own",
+                    "write scope = \"client_idmobile\"",
+                )
+            } else {
+                (
+                    "this scope is for the path of ID Mobile alone",
+                    "name the scope of the path's family",
+                )
+            };
+            let key = &keys::ROUTE_SCOPE;
+            let place = route.entries.text(key).map_or(place, |(_, place)| place);
+            problems.push(Problem::new(place, key, message).hint(hint));
+            continue;
+        }
         let written = route.entries.switch(&keys::ROUTE_SIDE_EFFECTS);
         let parameter = known.and_then(|entry| entry.parameter);
         // Of a path that nobody documents, no licence parameter is known.
@@ -182,7 +192,7 @@ pub(super) fn of_document(
             pattern,
             scope,
             carriage: carriage(&route.entries, &keys::ROUTE_CARRIAGE)
-                .or(everywhere)
+                .or(everywhere.filter(|_| !is_id_mobile))
                 .unwrap_or(documented),
             parameter: parameter.unwrap_or(catalogue::LICENCE),
             // What the catalogue knows to act stays so, whatever a route says.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::credential::{Chosen, FIRST, NEXT, Slot};
+use super::credential::{Chosen, SLOTS, Slot};
 use super::file::Document;
 use super::keys::{self, Key};
 use super::problem::Place;
@@ -29,21 +29,12 @@ pub struct Setting {
 pub struct Summary(Vec<Setting>);
 
 impl Summary {
-    pub(super) fn new(
-        entries: &Entries,
-        document: Option<&Document>,
-        secret: &Chosen,
-        next_secret: Option<&Chosen>,
-    ) -> Self {
+    pub(super) fn new(entries: &Entries, document: Option<&Document>, secrets: &[Chosen]) -> Self {
         let mut settings = Vec::new();
         for key in keys::KEYS {
             match slot_of(key) {
                 Some(slot) if slot.file == key => {
-                    let chosen = if slot.has(secret.key) {
-                        Some(secret)
-                    } else {
-                        next_secret
-                    };
+                    let chosen = secrets.iter().find(|secret| slot.has(secret.key));
                     settings.extend(chosen.map(of_secret));
                 }
                 Some(_) => {}
@@ -68,7 +59,7 @@ impl Summary {
 
 /// The secret that `key` names a source of.
 fn slot_of(key: &Key) -> Option<Slot> {
-    [FIRST, NEXT].into_iter().find(|slot| slot.has(key))
+    SLOTS.into_iter().find(|slot| slot.has(key))
 }
 
 fn of_secret(secret: &Chosen) -> Setting {

@@ -6,7 +6,7 @@ use super::keys;
 use super::problem::Problem;
 use super::resolve::Resolver;
 use crate::dqe::dialect::Reading;
-use crate::dqe::{Method, ScopeParameter, TokenPath, TokenRequest};
+use crate::dqe::{ClientParameter, Method, ScopeParameter, TokenPath, TokenRequest};
 use crate::upstream::Server;
 
 /// The token endpoint as the settings have it.
@@ -24,6 +24,12 @@ impl TokenEndpoint {
         let server = self.server.as_ref().unwrap_or(api);
         format!("{}{}", server.origin(), self.path.as_str())
     }
+
+    /// The URL of ID Mobile's own endpoint, on the same server.
+    pub(super) fn url_of_id_mobile(&self, api: &Server) -> String {
+        let server = self.server.as_ref().unwrap_or(api);
+        format!("{}{}", server.origin(), TokenRequest::ID_MOBILE_PATH)
+    }
 }
 
 /// Longest name of a parameter, in bytes.
@@ -36,6 +42,7 @@ impl Resolver<'_> {
         let path = self.token_path();
         let mut request = TokenRequest {
             method: self.token_method(),
+            client_parameter: ClientParameter::ClientId,
             scope_parameter: match self.entries.text(&keys::TOKEN_SCOPE_PARAMETER) {
                 Some(("grant_type", _)) => ScopeParameter::GrantType,
                 Some(_) | None => ScopeParameter::Scope,

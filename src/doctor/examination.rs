@@ -23,7 +23,7 @@ use super::sample::{Meaning, SAMPLES, Sample, meaning};
 use super::steps::{call_step, connect_step, http_step, name_step, token_step};
 use super::{Plan, Planned};
 use crate::dqe::{Carriage, Scope};
-use crate::token::{FetchError, Fetched, Moment, Reason, fetch_once};
+use crate::token::{self, FetchError, Fetched, Moment, Reason, fetch_once};
 use crate::upstream::{Client, InUse, Server, Settings};
 
 /// This many scopes refused for the same reason, which is not the scope's, speak for the rest; so
@@ -178,13 +178,20 @@ impl<Tell: FnMut(&Step)> Examination<'_, Tell> {
                 continue;
             }
             let begun = Moment::now();
-            let fetched = self.fetch(scope).await;
+            let fetched = self.fetch(&self.plan.token, scope).await;
             let answer = token_answer(&fetched);
             self.step(token_step(scope.as_str(), &answer, since(&begun)));
             self.seen.tokens.push(Asked { scope, answer });
             if let Ok(token) = fetched {
                 granted.push((scope, token));
             }
+        }
+        if let Some(id_mobile) = &self.plan.id_mobile {
+            let scope = Scope::IdMobile;
+            let begun = Moment::now();
+            let answer = token_answer(&self.fetch(id_mobile, scope).await);
+            self.step(token_step(scope.as_str(), &answer, since(&begun)));
+            self.seen.tokens.push(Asked { scope, answer });
         }
         if self.was_refused_for(Reason::Redirect) {
             let path = self.token_path();
@@ -197,8 +204,7 @@ impl<Tell: FnMut(&Step)> Examination<'_, Tell> {
 
     /// A token, with the next secret where only that one works, as the proxy
     /// itself would get it.
-    async fn fetch(&self, scope: Scope) -> Result<Fetched, FetchError> {
-        let token = &self.plan.token;
+    async fn fetch(&self, token: &token::Settings, scope: Scope) -> Result<Fetched, FetchError> {
         let ask = |source| fetch_once(token, source, self.plan.token_client.clone(), scope);
         let fetched = ask(&token.client_secret).await;
         match (&fetched, &token.next_client_secret) {

@@ -45,6 +45,9 @@ pub struct Plan {
     pub tls: Arc<rustls::ClientConfig>,
     /// The token endpoint and the credential.
     pub token: token::Settings,
+    /// The token endpoint of ID Mobile, where that is on. Its path is not called:
+    /// a call acts.
+    pub id_mobile: Option<token::Settings>,
     /// The client token calls are made with.
     pub token_client: token::Client,
     /// The calls to make, none for none.

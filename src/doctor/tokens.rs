@@ -6,6 +6,7 @@ use super::diagnosis::problem;
 use super::observation::{Asked, LicenceAlone, Observations, TokenAnswer};
 use super::report::{Finding, Side};
 use super::steps::shown;
+use crate::dqe::Scope;
 use crate::token::Reason;
 
 /// Causes by token answers: one finding for each reason, whatever the number of scopes.
@@ -41,6 +42,19 @@ fn of_reason(reason: Reason, seen: &Observations) -> Finding {
         .iter()
         .any(|asked| matches!(asked.answer, TokenAnswer::Granted { .. }));
     match reason {
+        Reason::InvalidClient
+        | Reason::UnauthorizedScope
+        | Reason::UnsupportedScope
+        | Reason::InvalidRequest
+            if is_of_id_mobile(reason, &seen.tokens) =>
+        {
+            problem(
+                "id_mobile_refused",
+                Side::Contract,
+                format!("DQE gives no token for ID Mobile: {}", reason.sentence()),
+                "ask DQE whether your contract has ID Mobile, and whether it has a secret of its own, which [id_mobile] client_secret_file names; or take IDMOBILE out of dqe.enable",
+            )
+        }
         Reason::InvalidClient => of_credential(seen.licence_alone),
         Reason::UnauthorizedScope => problem(
             "scope_not_granted",
@@ -144,6 +158,14 @@ fn of_reason(reason: Reason, seen: &Observations) -> Finding {
             "when it stays so, ask DQE: its reply is not as documented",
         ),
     }
+}
+
+/// Whether ID Mobile, which has an endpoint of its own, is alone with this
+/// reason, so that it says nothing about the rest.
+fn is_of_id_mobile(reason: Reason, tokens: &[Asked]) -> bool {
+    let was_refused = |asked: &&Asked| matches!(asked.answer, TokenAnswer::Refused { reason: why, .. } if why == reason);
+    let mut refused = tokens.iter().filter(was_refused);
+    refused.all(|asked| asked.scope == Scope::IdMobile)
 }
 
 /// DQE has one answer for a wrong licence code and for a wrong secret. The licence code alone,

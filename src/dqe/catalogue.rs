@@ -41,6 +41,19 @@ impl Entry {
         self
     }
 
+    /// The parameter documented for the credential.
+    const fn with_parameter(mut self, name: &'static str) -> Self {
+        self.parameter = Some(name);
+        self
+    }
+
+    /// Whether the path takes the tokens of ID Mobile, and no others. Such a
+    /// path wants the licence code itself besides, as `licence`.
+    #[must_use]
+    pub fn is_id_mobile(&self) -> bool {
+        self.scope == Scope::IdMobile
+    }
+
     /// No licence parameter is documented: the path answers 401 without a
     /// token, or, as `GDPR_VERIF`, asks for no licence.
     const fn without_parameter(mut self) -> Self {
@@ -51,10 +64,12 @@ impl Entry {
     /// How the token travels unless the settings say otherwise: both ways
     /// where a licence parameter is documented ("licence code or OAuth2
     /// token"), since such a path may not look at the header and answers an
-    /// empty result then; in the header alone elsewhere.
+    /// empty result then; in the header alone elsewhere. ID Mobile's documents
+    /// speak of its `token` parameter alone.
     #[must_use]
     pub fn carriage(&self) -> Carriage {
         match self.parameter {
+            Some(_) if self.is_id_mobile() => Carriage::Licence,
             Some(_) => Carriage::Both,
             None => Carriage::Header,
         }
@@ -112,17 +127,14 @@ pub const CATALOGUE: &[Entry] = &[
     entry("GDPR_VERIF", Scope::General)
         .acting()
         .without_parameter(),
+    // It asks operators and people for consent, so a call acts.
+    entry(ID_MOBILE, Scope::IdMobile)
+        .acting()
+        .with_parameter("token"),
 ];
 
-/// ID Mobile asks operators and people for consent, so a call acts. It has a
-/// token dialect of its own and is not in the catalogue; a `[[route]]` to it
-/// acts all the same.
-pub const ID_MOBILE: Entry = Entry {
-    path: "IDMOBILE",
-    scope: Scope::General,
-    side_effects: true,
-    parameter: Some("token"),
-};
+/// The one path of ID Mobile.
+pub const ID_MOBILE: &str = "IDMOBILE";
 
 /// The entry of `path`, given without version segment and without slashes at
 /// its ends, in any letter case.
@@ -130,7 +142,6 @@ pub const ID_MOBILE: Entry = Entry {
 pub fn find(path: &str) -> Option<&'static Entry> {
     CATALOGUE
         .iter()
-        .chain([&ID_MOBILE])
         .find(|entry| entry.path.eq_ignore_ascii_case(path))
 }
 
@@ -190,7 +201,7 @@ mod tests {
             ("b2b/lookup", false, Carriage::Header, None),
             ("GDPR_MSG", true, Carriage::Both, Some("Licence")),
             ("GDPR_VERIF", true, Carriage::Header, None),
-            ("idmobile", true, Carriage::Both, Some("token")),
+            ("idmobile", true, Carriage::Licence, Some("token")),
         ] {
             let entry = find(path).unwrap();
             let found = (entry.side_effects, entry.carriage(), entry.parameter);

@@ -1,7 +1,8 @@
 //! Answers with status 200 that say, or may say, that the token is dead. Most
 //! paths of DQE tell a bad or expired licence in an ordinary-looking body, each
 //! family in its own way (articles 16735607984145, 16736062537361,
-//! 16585105598865, 34661557015953, 34812059473553, 48343922187281).
+//! 16585105598865, 34661557015953, 34812059473553, 48343922187281,
+//! 34822047136017).
 //!
 //! Pure: the beginning of a body in, a reading out; nothing is allocated. What
 //! callers sent stands in answers too, so a signature counts only where DQE
@@ -28,6 +29,9 @@ pub enum Reading {
 const KO: &[u8] = b"** LICENCE KO **";
 const DOWN: &[u8] = b"Licence Down";
 const UNAUTHORIZED: &[u8] = b"unauthorized_client";
+
+/// ID Mobile's `error_id` of "invalid or expired token".
+const MOBILE_DEAD: &[u8] = b"30";
 
 /// Reads the beginning of a body, `is_whole` when there is no more of it. A
 /// JSON document may stand in a call of a JSONP function, as DQE wraps it:
@@ -129,6 +133,13 @@ impl Walk {
         if !matches!(key.as_bytes().len(), 3 | 5..=11 | 15) {
             return self.other(value);
         }
+        if self.family == Scope::IdMobile {
+            return match key.as_bytes() {
+                b"error_id" => Some(certain_if(value.is(MOBILE_DEAD))),
+                b"status" if !value.is(b"error") => Some(Reading::Honest),
+                _ => None,
+            };
+        }
         let speaks_of_errors = matches!(self.family, Scope::Phone | Scope::Email);
         match key.as_bytes() {
             b"IdError" => Some(certain_if(value.is_refusal())),
@@ -156,7 +167,7 @@ impl Walk {
             Scope::Phone if value.as_bytes().len() >= DOWN.len() && value.is(DOWN) => {
                 Some(Reading::Certain)
             }
-            Scope::Phone | Scope::Email => None,
+            Scope::Phone | Scope::Email | Scope::IdMobile => None,
             _ => Some(Reading::Honest),
         }
     }
@@ -411,7 +422,7 @@ fn ends_scalar(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    const FAMILIES: [Scope; 7] = Scope::ALL;
+    const FAMILIES: [Scope; 8] = Scope::ALL;
 
     #[test]
     fn each_familys_refusal_is_known() {
@@ -442,6 +453,32 @@ mod tests {
                 Certain,
             ),
             (Scope::Phone, "Licence Down", Certain),
+            (
+                Scope::IdMobile,
+                r#"{"status":"error","error_type":"invalid or expired token","error_id":"30"}"#,
+                Certain,
+            ),
+            (
+                Scope::IdMobile,
+                r#"{"error_id":30,"scope":"billing","status":"error"}"#,
+                Certain,
+            ),
+            (
+                Scope::IdMobile,
+                r#"{"status":"error","error_type":"invalid licence key","error_id":"02"}"#,
+                Reading::Honest,
+            ),
+            (
+                Scope::IdMobile,
+                r#"{"status":"success","scope":"matching","error_id":"30"}"#,
+                Reading::Honest,
+            ),
+            (Scope::IdMobile, "{}", Suspicious),
+            (
+                Scope::Address,
+                r#"{"status":"error","error_id":"30"}"#,
+                Reading::Honest,
+            ),
             (Scope::Address, "{}", Suspicious),
             (Scope::Address, " { }\n", Suspicious),
             (Scope::Address, "", Suspicious),

@@ -169,6 +169,8 @@ struct SuccessReply {
     token_type: Option<Value>,
     expires_in: Option<Value>,
     error: Option<Value>,
+    /// How older pages on ID Mobile tell an error, beside its words.
+    error_id: Option<Value>,
 }
 
 fn read_success(body: &[u8], reading: Reading) -> Result<Grant, Fault> {
@@ -181,7 +183,8 @@ fn read_success(body: &[u8], reading: Reading) -> Result<Grant, Fault> {
         Some(_) => return Err(Fault::Unparsable),
     }
     let reply: SuccessReply = serde_json::from_slice(body).map_err(|_| Fault::Unparsable)?;
-    if reply.error.is_some_and(|error| says_something(&error)) {
+    let errors = [reply.error, reply.error_id];
+    if errors.iter().flatten().any(says_something) {
         return Err(Fault::ErrorMember);
     }
     let access_token = match reply.access_token {

@@ -31,6 +31,15 @@ impl Encoded {
         let pieces = percent_encode(token, TOKEN);
         Self(pieces.flat_map(str::bytes).collect())
     }
+
+    /// The same with a parameter of its own behind it: the licence code, for
+    /// ID Mobile, which wants it beside the token.
+    #[must_use]
+    pub fn beside(self, licence: &[u8]) -> Self {
+        let code = percent_encode(licence, TOKEN).flat_map(str::bytes);
+        let parameter = b"&licence=".iter().copied().chain(code);
+        Self(self.0.iter().copied().chain(parameter).collect())
+    }
 }
 
 /// Whether `text`, a query without its `?` or a form, has a parameter that
@@ -184,6 +193,26 @@ mod tests {
         let text = b"licence=X&number=336&Token=old&t%6Fken=older";
         assert_eq!(*without(text, "token"), *b"number=336");
         assert_eq!(set_to(text, "token", b"T"), b"token=T&number=336");
+    }
+
+    #[test]
+    fn the_licence_code_goes_beside_a_token_of_id_mobile() {
+        let both = Encoded::of(b"T+").beside(b"CODE~");
+        for (text, expected) in [
+            ("", "token=T%2B&licence=CODE%7E"),
+            (
+                "licence=OLD&number=336&token=old",
+                "token=T%2B&licence=CODE%7E&number=336",
+            ),
+            (
+                "number=336&Token=&name=X",
+                "number=336&token=T%2B&licence=CODE%7E&name=X",
+            ),
+        ] {
+            let mut out = Vec::new();
+            set(text.as_bytes(), "token", &both, &mut out);
+            assert_eq!(out, expected.as_bytes(), "{text}");
+        }
     }
 
     #[test]

@@ -15,4 +15,4 @@ mod token_request;
 pub use carriage::Carriage;
 pub use scope::Scope;
 pub use token_path::{InvalidTokenPath, TokenPath};
-pub use token_request::{Method, ScopeParameter, TokenRequest};
+pub use token_request::{ClientParameter, Method, ScopeParameter, TokenRequest};

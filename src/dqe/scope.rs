@@ -1,9 +1,10 @@
-//! The OAuth2 scopes DQE documents (article "OAuth2 Authentication").
+//! The OAuth2 scopes DQE documents (article "OAuth2 Authentication"), and the
+//! grant of ID Mobile, whose token endpoint is another (article "ID Mobile — Token").
 
 use std::fmt;
 use std::str::FromStr;
 
-/// One of the scopes of the token endpoint.
+/// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     /// DQE Address APIs.
@@ -20,11 +21,25 @@ pub enum Scope {
     B2b,
     /// DQE Name APIs.
     Civility,
+    /// DQE ID Mobile API, which has a token endpoint of its own.
+    IdMobile,
 }
 
 impl Scope {
-    /// Every scope, in the order of DQE's page.
-    pub const ALL: [Self; 7] = [
+    /// Every scope, in the order of DQE's page; ID Mobile's last.
+    pub const ALL: [Self; 8] = [
+        Self::Address,
+        Self::Phone,
+        Self::Email,
+        Self::IdCheck,
+        Self::General,
+        Self::B2b,
+        Self::Civility,
+        Self::IdMobile,
+    ];
+
+    /// The scopes of the OAuth2 token endpoint.
+    pub const OAUTH: [Self; 7] = [
         Self::Address,
         Self::Phone,
         Self::Email,
@@ -51,6 +66,7 @@ impl Scope {
             Self::General => "client_general",
             Self::B2b => "client_b2b",
             Self::Civility => "client_civility",
+            Self::IdMobile => "client_idmobile",
         }
     }
 }

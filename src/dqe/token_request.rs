@@ -13,6 +13,8 @@ use super::Scope;
 pub struct TokenRequest {
     /// Where the parameters travel.
     pub method: Method,
+    /// The name of the parameter that carries the licence code.
+    pub client_parameter: ClientParameter,
     /// The name of the parameter that carries the scope.
     pub scope_parameter: ScopeParameter,
     /// Parameters sent besides, name and value; none of which [`Self::sets`]
@@ -29,6 +31,27 @@ pub enum Method {
     /// In the query. The secret then stands in a URL, which servers and
     /// gateways on the way like to log.
     Get,
+}
+
+/// The name of the parameter that carries the licence code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientParameter {
+    /// `client_id`, as OAuth2 has it.
+    #[default]
+    ClientId,
+    /// `licence`, as ID Mobile has it.
+    Licence,
+}
+
+impl ClientParameter {
+    /// The name as it is sent.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientId => "client_id",
+            Self::Licence => "licence",
+        }
+    }
 }
 
 /// The name of the parameter that carries the scope.
@@ -61,11 +84,28 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 impl TokenRequest {
+    /// Path of the token endpoint of ID Mobile.
+    pub const ID_MOBILE_PATH: &str = "/ACCESS_TOKEN/";
+
+    /// How a token of ID Mobile is asked for (article 48305385361169): the
+    /// licence code as `licence`, the scope as `grant_type`, and nothing else,
+    /// since a parameter that is not known is an error there.
+    #[must_use]
+    pub fn of_id_mobile(method: Method) -> Self {
+        Self {
+            method,
+            client_parameter: ClientParameter::Licence,
+            scope_parameter: ScopeParameter::GrantType,
+            extra: Vec::new(),
+        }
+    }
+
     /// Whether the request sets the parameter `name` by itself, in any letter
     /// case.
     #[must_use]
     pub fn sets(&self, name: &str) -> bool {
-        ["client_id", "client_secret", self.scope_parameter.as_str()]
+        let (client, scope) = (self.client_parameter, self.scope_parameter);
+        [client.as_str(), "client_secret", scope.as_str()]
             .iter()
             .any(|own| own.eq_ignore_ascii_case(name))
     }
@@ -75,7 +115,7 @@ impl TokenRequest {
     #[must_use]
     pub fn encoded(&self, client_id: &str, client_secret: &str, scope: Scope) -> Zeroizing<String> {
         let own = [
-            ("client_id", client_id),
+            (self.client_parameter.as_str(), client_id),
             ("client_secret", client_secret),
             (self.scope_parameter.as_str(), scope.as_str()),
         ];
@@ -147,6 +187,16 @@ mod tests {
             let encoded = request.encoded("LICENCE", secret, Scope::Email);
             assert_eq!(encoded.as_str(), expected);
         }
+    }
+
+    #[test]
+    fn id_mobile_is_asked_for_in_its_own_words() {
+        let request = TokenRequest::of_id_mobile(Method::Post);
+        let encoded = request.encoded("LICENCE", "a b", Scope::IdMobile);
+        assert_eq!(
+            encoded.as_str(),
+            "licence=LICENCE&client_secret=a%20b&grant_type=client_idmobile"
+        );
     }
 
     #[test]

@@ -129,7 +129,10 @@ impl Checked {
         Self {
             scope,
             left: token.left(now),
-            carried: call.worker.in_use.carried(scope, token),
+            carried: {
+                let licence = call.worker.settings.licence.as_ref();
+                call.worker.in_use.carried(scope, token, licence)
+            },
             at: now.monotonic.into_std(),
         }
     }

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Call;
 use super::error::ProxyError;
@@ -76,10 +77,15 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    fn new(token: Arc<AccessToken>) -> Self {
+    /// `beside` is the licence code where it goes along.
+    fn new(token: Arc<AccessToken>, beside: Option<&SecretString>) -> Self {
         let value = value(&token);
+        let encoded = Encoded::of(value);
         Self {
-            encoded: Encoded::of(value),
+            encoded: match beside {
+                Some(code) => encoded.beside(code.expose_secret().as_bytes()),
+                None => encoded,
+            },
             secret: Secret::new(value).map(Rc::new),
             token,
         }
@@ -91,12 +97,21 @@ impl Carried {
 pub(super) struct InUse([RefCell<Option<Rc<Carried>>>; Scope::ALL.len()]);
 
 impl InUse {
-    /// `token`, which is of `scope`, in the forms it is needed in.
-    pub(super) fn carried(&self, scope: Scope, token: Arc<AccessToken>) -> Rc<Carried> {
+    /// `token`, which is of `scope`, in the forms it is needed in; that of ID
+    /// Mobile with the `licence` code beside it.
+    pub(super) fn carried(
+        &self,
+        scope: Scope,
+        token: Arc<AccessToken>,
+        licence: Option<&SecretString>,
+    ) -> Rc<Carried> {
         let mut place = self.0[scope.index()].borrow_mut();
         match &*place {
             Some(carried) if Arc::ptr_eq(&carried.token, &token) => Rc::clone(carried),
-            Some(_) | None => Rc::clone(place.insert(Rc::new(Carried::new(token)))),
+            Some(_) | None => {
+                let beside = licence.filter(|_| scope == Scope::IdMobile);
+                Rc::clone(place.insert(Rc::new(Carried::new(token, beside))))
+            }
         }
     }
 }
@@ -138,13 +153,14 @@ impl Call {
     /// its errors, and what it was asked for in redirects and pages of errors.
     /// An ordinary answer is scrubbed when the token went out as a parameter,
     /// which it may repeat among the others; what came in the header is never
-    /// repeated in one.
+    /// repeated in one. The licence code goes out with ID Mobile's token alone.
     pub(super) fn scrubber_of(&self, token: &Carried, status: StatusCode) -> Option<Scrubber> {
         let is_ordinary = status.is_success();
         if is_ordinary && self.place == Place::Nowhere {
             return None;
         }
-        let licence = self.worker.licence.as_ref().filter(|_| !is_ordinary);
+        let may_stand = !is_ordinary || self.route().scope == Scope::IdMobile;
+        let licence = self.worker.licence.as_ref().filter(|_| may_stand);
         Some(Scrubber::new([token.secret.clone(), licence.cloned()]))
     }
 }

@@ -45,10 +45,10 @@ pub(super) fn look(call: &mut Call, answer: &mut Answered) -> Option<Sign> {
     if answer.status() == StatusCode::UNAUTHORIZED {
         return Some(Sign::Refused);
     }
-    if !is_worth_a_look(&call.head.method, answer) {
+    let family = call.route().scope;
+    if !is_worth_a_look(family, &call.head.method, answer) {
         return Some(Sign::Accepted);
     }
-    let family = call.route().scope;
     let mut context = Context::from_waker(Waker::noop());
     match call.beginning.poll_read(&mut context, answer, family) {
         Poll::Ready(reading) => Some(sign(reading)),
@@ -89,9 +89,10 @@ fn sign(reading: Reading) -> Sign {
 }
 
 /// Whether a dead token can be told in the body: it can be read, and an empty
-/// one means something.
-fn is_worth_a_look(method: &Method, answer: &Answered) -> bool {
-    answer.status() == StatusCode::OK
+/// one means something. Which status ID Mobile's errors have is not documented.
+fn is_worth_a_look(family: Scope, method: &Method, answer: &Answered) -> bool {
+    let status = answer.status();
+    (status == StatusCode::OK || (family == Scope::IdMobile && status.is_client_error()))
         && matches!(*method, Method::GET | Method::POST)
         && !is_coded(answer.headers())
 }

@@ -21,7 +21,7 @@ use super::carry::Payload;
 use super::error::ProxyError;
 use super::inspect::Answered;
 use super::reference::{Reference, resolved, target_on};
-use crate::dqe::licence;
+use crate::dqe::{catalogue, licence};
 use crate::upstream::Server;
 
 /// Most redirects followed for one call. DQE is expected to need one; a caller
@@ -121,6 +121,13 @@ pub(super) fn keep_on_the_proxy(
     if let Some(path) = as_path(&kept, server, base) {
         kept = Cow::Owned(path);
     }
+    // ID Mobile sends people back to a partner with a `token` of the partner's.
+    let is_elsewhere = matches!(Reference::read(&kept, server), Reference::Elsewhere);
+    let name = if is_elsewhere {
+        catalogue::LICENCE
+    } else {
+        name
+    };
     if let Some(without) = without_licence(&kept, name) {
         kept = Cow::Owned(without);
     }

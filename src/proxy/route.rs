@@ -128,7 +128,8 @@ impl RouteTable {
         };
         for rule in in_force(rules) {
             let index = table.routes.len();
-            let general = if rule.scope == Scope::General {
+            // Its token is good for every path but ID Mobile's.
+            let general = if matches!(rule.scope, Scope::General | Scope::IdMobile) {
                 None
             } else {
                 cell(Scope::General)

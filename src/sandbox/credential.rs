@@ -156,6 +156,8 @@ pub(crate) fn verdict(route: Route, presented: &[Presented], switches: &Switches
 
 fn carriage(route: Route, switches: &Switches) -> Carriage {
     match route.style {
+        // Its documents know the parameter `token` alone.
+        _ if route.family == Family::Mobile => Carriage::Licence,
         Style::Lookup => switches.lookup_carriage,
         Style::Classic | Style::Restful => switches.carriage,
     }
@@ -286,6 +288,7 @@ mod tests {
         check("/TEL/", "Basic {phone}", "", "", "refused");
         check("/CP/", "Bearer {phone}", "", "", "refused");
         check("/IDMOBILE/", "", "token={general}", "", "refused");
+        check("/IDMOBILE/", "Bearer {general}", "", "", "missing");
         check("/TEL/", "", "Licence=CODE", "", "refused");
     }
 

@@ -17,6 +17,12 @@ const SCOPES: [&str; 7] = [
 
 /// Answers one or several scopes, separated by a space or a comma.
 pub(crate) fn answer(parameters: &Parameters) -> Answered {
+    let is_complete = ["number", "name", "scope"]
+        .iter()
+        .all(|name| parameters.filled(name).is_some());
+    if !is_complete {
+        return Ok(mobile_error("invalid request", "01"));
+    }
     // The meaning of the other codes is not public: the two known ones are enough here.
     let scopes: Vec<&str> = parameters
         .text("scope")

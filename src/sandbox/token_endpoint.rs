@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::json::Object;
 use super::message::Answer;
 use super::parameters::Parameters;
+use super::refusal;
 use super::route::Endpoint;
 use super::switches::{ErrorBody, ExpiresIn, Switches, TokenReuse};
 use super::token::{Issued, Issuing, Scope, Tokens};
@@ -121,10 +122,11 @@ fn mobile(
     let grant = parameters
         .filled("grant_type")
         .ok_or(Outcome::InvalidRequest)?;
-    check_client(id, secret, office.client)?;
+    // Documented here as an invalid request, unlike an unknown scope of the other endpoint.
     if grant != Scope::IdMobile.name() {
-        return Err(Outcome::UnsupportedGrantType);
+        return Err(Outcome::InvalidRequest);
     }
+    check_client(id, secret, office.client)?;
     let issued = office
         .tokens
         .issue(Scope::IdMobile, issuing(office.switches), now);
@@ -227,6 +229,8 @@ pub(crate) fn refusal(outcome: Outcome, switches: &Switches) -> Answer {
     };
     match switches.token_errors {
         ErrorBody::Text => Answer::text(status, sentence),
+        ErrorBody::Mobile if status == 500 => Answer::text(status, sentence),
+        ErrorBody::Mobile => Answer::json(200, mobile_error(outcome)),
         ErrorBody::Json => Answer::json(status, Object::new().with("error", code)),
         ErrorBody::Restful => Answer::json(
             status,
@@ -237,6 +241,21 @@ pub(crate) fn refusal(outcome: Outcome, switches: &Switches) -> Answer {
                 .with("error", code),
         ),
     }
+}
+
+/// As older pages on ID Mobile have it, with their numbers; no status is documented.
+fn mobile_error(outcome: Outcome) -> Object {
+    let (sentence, id) = match outcome {
+        Outcome::InvalidClient => ("invalid client secret", "03"),
+        Outcome::UnauthorizedClient => ("unauthorized client", "22"),
+        Outcome::UnsupportedGrantType => ("unsupported grant type", "31"),
+        Outcome::InvalidRequest
+        | Outcome::RenewalRefused
+        | Outcome::MisspeltParameter
+        | Outcome::Issued(_)
+        | Outcome::Renewed(_) => ("invalid request", "01"),
+    };
+    refusal::mobile_error(sentence, id)
 }
 
 #[cfg(test)]
@@ -364,6 +383,11 @@ mod tests {
         assert_eq!(
             ask(Endpoint::MobileToken, query, &Switches::default()).0,
             Outcome::Issued(Scope::IdMobile)
+        );
+        let query = "client_secret=secret&grant_type=test&licence=CODE";
+        assert_eq!(
+            ask(Endpoint::MobileToken, query, &Switches::default()).0,
+            Outcome::InvalidRequest
         );
         let query = "client_secret=secret&scope=client_idmobile&client_id=CODE";
         assert_eq!(

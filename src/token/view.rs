@@ -7,9 +7,6 @@ use super::error::Reason;
 use crate::dqe::Scope;
 use crate::metrics::RatioSums;
 
-/// How many events are kept.
-const KEPT_EVENTS: usize = 50;
-
 /// How a scope's token fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -130,13 +127,18 @@ pub struct Event {
     pub what: What,
 }
 
+impl Event {
+    /// How many are kept.
+    pub const KEPT: usize = 50;
+}
+
 /// The last 50 events. Never touched by a request that has a usable token.
 #[derive(Debug, Default)]
 pub(super) struct History(VecDeque<Event>);
 
 impl History {
     pub(super) fn push(&mut self, scope: Option<Scope>, what: What) {
-        if self.0.len() == KEPT_EVENTS {
+        if self.0.len() == Event::KEPT {
             self.0.pop_front();
         }
         let at = SystemTime::now();

@@ -15,6 +15,7 @@ mod empty_answers;
 mod faults;
 mod framing;
 mod fuzz;
+mod id_mobile;
 mod isolation;
 mod jsonp;
 mod layering;

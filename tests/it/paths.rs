@@ -42,7 +42,8 @@ fn every_path_of_the_catalogue_reaches_dqe_in_the_spelling_of_its_caller() {
         .start();
     running.wait_until_ready();
     let mut tried = 0;
-    for entry in CATALOGUE {
+    // ID Mobile's target is never as it was: it carries the credential.
+    for entry in CATALOGUE.iter().filter(|entry| !entry.is_id_mobile()) {
         let mut connection = crate::support::Connection::open(running.address);
         for path in spellings(entry.path) {
             connection.send_get(&format!("{path}?x=%7C"));
@@ -60,7 +61,7 @@ fn every_path_of_the_catalogue_reaches_dqe_in_the_spelling_of_its_caller() {
             tried += 1;
         }
     }
-    assert_eq!(tried, CATALOGUE.len() * 32);
+    assert_eq!(tried, (CATALOGUE.len() - 1) * 32);
 }
 
 #[test]

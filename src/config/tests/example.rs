@@ -89,16 +89,18 @@ fn every_alternative_of_the_example_is_valid() {
     let alternatives = alternatives.iter().filter(|stated| stated.is_alternative);
     for stated in alternatives {
         let file = Written::new(&format!(
-            "[{}]\nlicence = \"A\"\n{} = {}\n",
+            "[{}]\n{} = {}\n",
             stated.section, stated.name, stated.value
         ));
         let folder = file.folder.path().to_str().unwrap();
         let mut environment = vec![
             ("MY_SECRET", "hunter2"),
             ("MY_NEXT_SECRET", "hunter3"),
+            ("MY_MOBILE_SECRET", "hunter4"),
+            MINIMUM[0],
             ("CREDENTIALS_DIRECTORY", folder),
         ];
-        if stated.name.contains("_next_") {
+        if stated.name.contains("_next_") || stated.section == "id_mobile" {
             environment.push(MINIMUM[1]);
         }
         file.load(&environment).unwrap();

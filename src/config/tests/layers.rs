@@ -176,6 +176,21 @@ fn every_key_can_be_set_from_the_environment() {
             "GDPR_MSG",
             r#"Exact("/GDPR_MSG/"), scope: General, carriage: Both, parameter: "Licence", side_effects: true"#,
         ),
+        (
+            "id_mobile.client_secret_file",
+            "/run/mobile",
+            r#"client_secret: File("/run/mobile")"#,
+        ),
+        (
+            "id_mobile.client_secret_env",
+            "OTHER_SECRET",
+            r#"client_secret: Environment { name: "OTHER_SECRET""#,
+        ),
+        (
+            "id_mobile.client_secret_credential",
+            "mobile",
+            r#"client_secret: Credential("/run/credentials/mobile")"#,
+        ),
         ("relay.paths", "/a.php,/b", r#"relays: ["/a.php", "/b"]"#),
         ("upstream.connect_timeout", "4s", "connect_timeout: 4s"),
         (
@@ -232,13 +247,14 @@ fn every_key_can_be_set_from_the_environment() {
 
     let told = |config: &Config| {
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} licence {}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} licence {}",
             config.listener,
             config.admin,
             config.proxy,
             config.upstream,
             config.egress,
             config.token,
+            config.id_mobile,
             config.log,
             config.token.client_id.expose_secret(),
         )
@@ -260,6 +276,9 @@ fn every_key_can_be_set_from_the_environment() {
         }
         if !key.starts_with("dqe.client_secret") || key.contains("_next_") {
             environment.push(("DQE_CLIENT_SECRET", "hunter2"));
+        }
+        if key.starts_with("id_mobile") {
+            environment.push(("DQE_PROXY_DQE_ENABLE", "IDMOBILE"));
         }
         environment.push(("OTHER_SECRET", "hunter2"));
         environment.push(("CREDENTIALS_DIRECTORY", "/run/credentials"));

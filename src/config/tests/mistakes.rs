@@ -109,7 +109,7 @@ fn unknown_keys_lead_to_known_ones() {
         (
             "[quotas]\n",
             "1:2: quotas: unknown section",
-            "listener, cors, admin, dqe, relay, upstream",
+            "listener, cors, admin, dqe, id_mobile, relay, upstream",
         ),
         (
             "[[caller]]\nname = 1",
@@ -387,9 +387,19 @@ fn values_without_sense_are_refused() {
             "already",
         ),
         (
-            "[dqe]\nenable = [\"IDMOBILE\"]",
-            "2:11: dqe.enable: IDMOBILE is not available yet",
-            "take it out",
+            "[dqe]\nenable = [\"IDMOBIL\"]",
+            "2:11: dqe.enable: not a path with side effects",
+            "did you mean \"IDMOBILE\"?",
+        ),
+        (
+            "[dqe]\nscopes = [\"client_idmobile\"]",
+            "2:11: dqe.scopes: ID Mobile has a token endpoint of its own",
+            "when enable names IDMOBILE",
+        ),
+        (
+            "[id_mobile]\nclient_secret = \"hunter2\"",
+            "2:1: dqe.client_secret: a secret does not stand in the settings file",
+            "client_secret_file",
         ),
     ] {
         check(text, expected, hint);

@@ -101,7 +101,8 @@ fn licence_and_secret_from_the_environment_are_enough() {
         token.client_secret.read().unwrap().expose_secret(),
         "hunter2"
     );
-    assert_eq!(token.scopes, crate::dqe::Scope::ALL);
+    assert_eq!(token.scopes, crate::dqe::Scope::OAUTH);
+    assert!(config.id_mobile.is_none());
     assert_eq!(config.warnings, []);
 }
 

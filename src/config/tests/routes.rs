@@ -180,7 +180,7 @@ fn a_route_needs_a_path_and_a_scope() {
 
 #[test]
 fn auto_keeps_a_token_for_every_scope_a_rule_needs() {
-    assert_eq!(with_minimum("").unwrap().token.scopes, Scope::ALL);
+    assert_eq!(with_minimum("").unwrap().token.scopes, Scope::OAUTH);
     let listed =
         with_minimum("[dqe]\nscopes = [\"client_phone\", \"client_email\", \"client_phone\"]")
             .unwrap();
@@ -201,7 +201,7 @@ fn the_token_travels_as_documented_unless_dqe_or_the_route_says_otherwise() {
     let routes = "[[route]]\npath = \"/v1/TEL\"\nscope = \"client_phone\"\n\
         [[route]]\npath = \"/new/path\"\nscope = \"client_b2b\"\n\
         [[route]]\npath = \"/ADR/\"\nscope = \"client_address\"\ncarriage = \"header\"\n\
-        [[route]]\npath = \"/IDMOBILE/\"\nscope = \"client_general\"\n";
+        [[route]]\npath = \"/v1/IDMOBILE\"\nscope = \"client_idmobile\"\n";
     let paths = [
         "/CP/",
         "/email/lookup/",
@@ -209,33 +209,35 @@ fn the_token_travels_as_documented_unless_dqe_or_the_route_says_otherwise() {
         "/new/path",
         "/ADR/",
         "/IDMOBILE/",
+        "/v1/IDMOBILE",
     ];
     for (setting, expected) in [
-        ("", [Both, Header, Both, Header, Header, Both]),
+        ("", [Both, Header, Both, Header, Header, Licence, Licence]),
         (
             "carriage = \"auto\"\n",
-            [Both, Header, Both, Header, Header, Both],
+            [Both, Header, Both, Header, Header, Licence, Licence],
         ),
         (
             "carriage = \"header\"\n",
-            [Header, Header, Header, Header, Header, Header],
+            [Header, Header, Header, Header, Header, Licence, Licence],
         ),
         (
             "carriage = \"licence\"\n",
-            [Licence, Licence, Licence, Licence, Header, Licence],
+            [Licence, Licence, Licence, Licence, Header, Licence, Licence],
         ),
         (
             "carriage = \"both\"\n",
-            [Both, Both, Both, Both, Header, Both],
+            [Both, Both, Both, Both, Header, Licence, Licence],
         ),
     ] {
-        let text = format!("[dqe]\n{setting}{routes}");
+        let text = format!("[dqe]\nenable = [\"IDMOBILE\"]\n{setting}{routes}");
         let rules = with_minimum(&text).unwrap().proxy.routes;
         let last = |path: &str| rules.iter().rfind(|rule| rule.name() == path).unwrap();
         let found = paths.map(|path| last(path).carriage);
         assert_eq!(found, expected, "{setting}");
         let named = |path| (last(path).parameter, last(path).side_effects);
         assert_eq!(named("/IDMOBILE/"), ("token", true));
+        assert_eq!(named("/v1/IDMOBILE"), ("token", true));
         assert_eq!(named("/new/path"), ("Licence", false));
     }
 }
@@ -271,4 +273,81 @@ fn relay_paths_are_paths_of_their_own() {
         let expected = format!("2:20: relay.paths: {message}");
         assert_eq!(lines(&error), [expected], "{path}");
     }
+}
+
+#[test]
+fn id_mobile_is_on_when_enabled_with_a_token_endpoint_and_a_secret_of_its_own() {
+    let secret = |settings: &token::Settings| {
+        let secret = settings.client_secret.read().unwrap();
+        secret.expose_secret().to_owned()
+    };
+    let text = "[dqe]\nenable = [\"/idmobile/\"]\nscopes = [\"client_phone\"]\n\
+        [token]\nserver = \"https://tokens.example\"\nmethod = \"get\"\nscope_parameter = \"scope\"\nextra_parameters = [\"key=value\"]\n";
+    let config = with_minimum(text).unwrap();
+    let own = config.id_mobile.unwrap();
+    assert_eq!(own.url, "https://tokens.example/ACCESS_TOKEN/");
+    assert_eq!(own.scopes, [Scope::IdMobile]);
+    assert_eq!(secret(&own), "hunter2");
+    assert_eq!(config.token.scopes, [Scope::Phone]);
+    // Another parameter would be an error there.
+    let asked = own.request.encoded("L", "S", Scope::IdMobile);
+    assert_eq!(
+        asked.as_str(),
+        "licence=L&client_secret=S&grant_type=client_idmobile"
+    );
+    assert_eq!(own.request.method, crate::dqe::Method::Get);
+
+    let file = Written::new(
+        "[dqe]\nenable = [\"IDMOBILE\"]\nclient_secret_next_env = \"A_B\"\n[id_mobile]\nclient_secret_env = \"C_D\"\n",
+    );
+    let variables = [&MINIMUM[..], &[("A_B", "hunter3"), ("C_D", "hunter4")]].concat();
+    let config = file.load(&variables).unwrap();
+    assert!(!config.summary.to_string().contains("hunter"));
+    assert!(
+        config
+            .summary
+            .to_string()
+            .contains("[id_mobile]\nclient_secret_env = \"C_D\"")
+    );
+    let own = config.id_mobile.unwrap();
+    assert_eq!(
+        (secret(&own), secret(&config.token)),
+        ("hunter4".into(), "hunter2".into())
+    );
+    assert!(own.next_client_secret.is_none());
+    assert!(config.token.next_client_secret.is_some());
+
+    let file = Written::new("[id_mobile]\nclient_secret_env = \"C_D\"\n");
+    let config = file.load(&variables).unwrap();
+    assert!(config.id_mobile.is_none());
+    let [warning] = &config.warnings[..] else {
+        panic!("{:?}", config.warnings);
+    };
+    assert_eq!(warning.message, "ID Mobile is off: the secret is not used");
+}
+
+#[test]
+fn id_mobile_and_its_scope_belong_together() {
+    let enabled = "[dqe]\nenable = [\"IDMOBILE\"]\n[[route]]\npath = ";
+    for (path, scope, message) in [
+        (
+            "/IDMOBILE/",
+            "client_general",
+            "ID Mobile takes tokens of its own",
+        ),
+        (
+            "/new/",
+            "client_idmobile",
+            "this scope is for the path of ID Mobile alone",
+        ),
+    ] {
+        let error = with_minimum(&format!("{enabled}\"{path}\"\nscope = \"{scope}\"\n"));
+        let expected = format!("5:9: route.scope: {message}");
+        assert_eq!(lines(&error.unwrap_err()), [expected], "{path}");
+    }
+    let off = with_minimum("[[route]]\npath = \"/IDMOBILE/\"\nscope = \"client_idmobile\"\n");
+    assert_eq!(
+        lines(&off.unwrap_err()),
+        ["2:8: route.path: IDMOBILE has side effects and is not enabled"]
+    );
 }

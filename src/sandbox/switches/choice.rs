@@ -64,6 +64,9 @@ words! {
         /// `{"status":400,"message":"Invalid Client","details":"","error":"invalid_client"}`, as
         /// the RESTful paths say it.
         Restful = "restful",
+        /// `{"status":"error","error_type":"invalid client secret","error_id":"03"}` with status
+        /// 200, as older pages on ID Mobile have it.
+        Mobile = "mobile",
     }
 }
 

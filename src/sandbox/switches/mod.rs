@@ -328,7 +328,7 @@ mod tests {
             .to_string();
         assert_eq!(
             value,
-            r#"switch classic-refusal takes 200 | 401, not "403""#
+            r#"switch classic-refusal takes 200 | 400 | 401, not "403""#
         );
         for wrong in [
             "chunked",

@@ -23,7 +23,7 @@ pub(super) struct Row {
 }
 
 const ON_OFF: &[(&str, bool)] = &[("on", true), ("off", false)];
-const REFUSALS: &[(&str, u16)] = &[("200", 200), ("401", 401)];
+const REFUSALS: &[(&str, u16)] = &[("200", 200), ("400", 400), ("401", 401)];
 const RENEWAL_REFUSALS: &[(&str, u16)] = &[("400", 400), ("401", 401)];
 const CHARACTERS: &[(&str, bool)] = &[("plain", false), ("special", true)];
 const GEOCODING: &[(&str, bool)] = &[("address", true), ("general", false)];

@@ -85,8 +85,9 @@ async fn each_family_refuses_a_credential_in_its_own_way() {
 async fn id_mobile_has_tokens_of_its_own() {
     let sandbox = started().await;
     let general = token(&sandbox, "client_general").await;
-    let target =
-        |token: &str| format!("/IDMOBILE/?licence=SANDBOX&number=336&scope=simswap&token={token}");
+    let target = |token: &str| {
+        format!("/IDMOBILE/?licence=SANDBOX&number=336&name=X&scope=simswap&token={token}")
+    };
     let refused = get(&sandbox, &target(&general), "").await;
     assert!(
         refused.body().contains(r#""error_id":"30""#),

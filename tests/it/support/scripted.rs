@@ -45,7 +45,9 @@ impl Scripted {
                 std::thread::spawn(move || {
                     let mut stream = BufReader::new(stream);
                     while let Some(head) = read_head(&mut stream) {
-                        let goes_on = if head.contains("/oauth/access_token") {
+                        let asks_for_token = ["/oauth/access_token", "/ACCESS_TOKEN/"]
+                            .map(|path| head.contains(path));
+                        let goes_on = if asks_for_token.contains(&true) {
                             while hold.load(Ordering::Relaxed) {
                                 std::thread::park_timeout(Duration::from_millis(2));
                             }
