@@ -18,7 +18,7 @@ async fn a_refused_scope_leaves_the_others_alone() {
             }
         })
         .await;
-        let engine = running(settings(endpoint.url(), &Scope::ALL));
+        let engine = running(settings(endpoint.url(), &Scope::OAUTH));
         let refused = engine.cell(Scope::IdCheck).unwrap();
         until(SECOND, "the scope is refused", || refused.is_refused()).await;
         until(SECOND, "the others have a token", || {

@@ -49,7 +49,7 @@ async fn each_scope_has_a_token_of_its_own() {
         Answer::Token(format!("TK-for-{scope}"), 300.0)
     })
     .await;
-    let engine = running(settings(endpoint.url(), &Scope::ALL));
+    let engine = running(settings(endpoint.url(), &Scope::OAUTH));
     for cell in engine.cells() {
         let token = cell.wait(SECOND).await.unwrap();
         let expected = format!("Bearer TK-for-{}", cell.scope());
@@ -147,7 +147,7 @@ async fn start_up_with_the_endpoint_down_recovers_by_itself() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let url = format!("http://{address}/oauth/access_token/");
-    let engine = running(settings(url, &Scope::ALL));
+    let engine = running(settings(url, &Scope::OAUTH));
     let cell = engine.cell(Scope::Phone).unwrap();
     until(SECOND, "a failure is known", || {
         cell.unavailable().reason == Reason::Unreachable
@@ -184,7 +184,7 @@ async fn a_scope_that_hangs_does_not_keep_the_others() {
         }
     })
     .await;
-    let engine = running(settings(endpoint.url(), &Scope::ALL));
+    let engine = running(settings(endpoint.url(), &Scope::OAUTH));
     until(SECOND, "six scopes have a token", || {
         engine.cells().iter().filter(|cell| has_token(cell)).count() == 6
     })

@@ -32,7 +32,7 @@ async fn a_wrong_secret_cools_all_cells_down_until_it_changes() {
     let path = secret_file(&folder);
     replaced(&path, "wrong\n");
     let endpoint = Endpoint::start(only_right).await;
-    let mut settings = settings(endpoint.url(), &Scope::ALL);
+    let mut settings = settings(endpoint.url(), &Scope::OAUTH);
     settings.client_secret = SecretSource::File(path.clone());
     let engine = running(settings);
     until(SECOND, "every cell knows", || {
@@ -61,7 +61,7 @@ async fn a_secret_file_that_appears_later_is_enough() {
     let folder = tempfile::tempdir().unwrap();
     let path = secret_file(&folder);
     let endpoint = Endpoint::start(only_right).await;
-    let mut settings = settings(endpoint.url(), &Scope::ALL);
+    let mut settings = settings(endpoint.url(), &Scope::OAUTH);
     settings.client_secret = SecretSource::File(path.clone());
     let engine = running(settings);
     until(SECOND, "every cell says so", || {
@@ -192,7 +192,7 @@ async fn the_next_secret_takes_over_when_the_first_is_revoked() {
     written_in_place(&next, "new");
     let secrets = known(&["old", "new"]);
     let endpoint = knowing(&secrets).await;
-    let mut settings = settings(endpoint.url(), &Scope::ALL);
+    let mut settings = settings(endpoint.url(), &Scope::OAUTH);
     settings.client_secret = SecretSource::File(first.clone());
     settings.next_client_secret = Some(SecretSource::File(next));
     let engine = running(settings);
