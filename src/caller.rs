@@ -18,9 +18,21 @@ pub struct Caller {
     pub deadline: Rc<Deadline>,
     /// Whether its sending side is closed, and whether that cut a body.
     pub sending: Rc<SendingSide>,
-    /// To be set when an answer breaks off whose end only the connection's end
-    /// tells (HTTP/1.0): the connection then ends with a reset.
-    pub cut: Rc<Cell<bool>>,
+    /// What an orderly end of its connection would say.
+    pub closing: Rc<Cell<Closing>>,
+}
+
+/// What an orderly end of a caller's connection says about its answer. Where it
+/// would be untrue the connection ends with a reset, however it comes to its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Closing {
+    /// Nothing: every answer tells its own end.
+    #[default]
+    SaysNothing,
+    /// That the answer is whole (HTTP/1.0 without a length), which it is not yet.
+    Misleads,
+    /// That the answer is whole, which it is as soon as all has been written.
+    EndsAnswer,
 }
 
 /// What a caller's end of file means. One that has sent its last request whole

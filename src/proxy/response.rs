@@ -18,6 +18,7 @@ use super::inspect::Answered;
 use super::redirect;
 use super::scrub::Scrubber;
 use super::upload::OutgoingBody;
+use crate::caller::Closing;
 use crate::dqe::relay::Wrapper;
 use crate::upstream::{AnswerBody, AnswerError};
 
@@ -44,8 +45,6 @@ pub struct Forwarded {
     complete: bool,
     /// Writes the body into another document, for a relay page.
     wrapper: Option<Wrapper>,
-    /// The caller learns of the body's end by the connection's end only.
-    ends_with_connection: bool,
     /// The body broke off; told to hyper one poll later.
     broken: Option<AnswerError>,
 }
@@ -72,8 +71,13 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
     // hyper frames the answer for the version the caller speaks.
     head.version = Version::HTTP_11;
     let complete = wrapper.is_none() && body.is_end_stream() && call.beginning.bytes.is_empty();
-    let ends_with_connection =
-        call.head.version == Version::HTTP_10 && !head.headers.contains_key(CONTENT_LENGTH);
+    // The body's end is then the connection's end.
+    if call.head.version == Version::HTTP_10
+        && !complete
+        && !head.headers.contains_key(CONTENT_LENGTH)
+    {
+        call.caller.closing.set(Closing::Misleads);
+    }
     // The request's fields are done with.
     client.recycle(std::mem::take(&mut call.head.headers));
     let body = Forwarded {
@@ -81,7 +85,6 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
         call,
         complete,
         wrapper,
-        ends_with_connection,
         broken: None,
     };
     body.moved_on();
@@ -230,6 +233,15 @@ impl Forwarded {
         }
     }
 
+    /// All of it has been handed on.
+    fn ends(&mut self) {
+        self.complete = true;
+        let closing = &self.call.caller.closing;
+        if closing.get() == Closing::Misleads {
+            closing.set(Closing::EndsAnswer);
+        }
+    }
+
     /// The next piece for a relay page, in the document it expects.
     fn poll_wrapped(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
         if self.wrapper.as_ref().is_none_or(Wrapper::has_ended) {
@@ -288,12 +300,14 @@ impl Forwarded {
         match ready!(polled) {
             Some(Ok(piece)) => {
                 self.call.exchange.passed_on(piece.len());
-                self.complete = self.is_end_stream();
+                if self.is_end_stream() {
+                    self.ends();
+                }
                 self.moved_on();
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
             None => {
-                self.complete = true;
+                self.ends();
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
@@ -302,9 +316,6 @@ impl Forwarded {
                 } else {
                     Code::AnswerCut
                 });
-                if self.ends_with_connection {
-                    self.call.caller.cut.set(true);
-                }
                 // At an error hyper drops what it has not written yet. The caller is to
                 // get what there was, and to see that it is not all: one round first.
                 self.broken = Some(error);

@@ -212,7 +212,7 @@ where
         address,
         deadline: Rc::clone(&progress.deadline),
         sending: Rc::clone(&progress.sending),
-        cut: Rc::clone(&progress.cut),
+        closing: Rc::clone(&progress.closing),
     };
     service_fn(move |request: Request<Incoming>| {
         progress.request_begins(&request);

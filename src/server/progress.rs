@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::connection::Shared;
-use crate::caller::SendingSide;
+use crate::caller::{Closing, SendingSide};
 use crate::deadline::Deadline;
 
 /// How long an idle connection is still looked at when a drain begins.
@@ -34,8 +34,8 @@ pub(super) struct Progress {
     /// The request in flight is the last one, by its own words.
     last_request: Cell<bool>,
     pub(super) sending: Rc<SendingSide>,
-    /// The answer broke off and nothing but the connection's end can tell.
-    pub(super) cut: Rc<Cell<bool>>,
+    /// What an orderly end of the connection would say.
+    pub(super) closing: Rc<Cell<Closing>>,
     /// What has come may not all have been taken as part of a request.
     may_have_unread: Cell<bool>,
     /// Something of an answer may not have been written yet.
@@ -65,7 +65,7 @@ impl Progress {
             idle_until: Cell::new(idle_until),
             last_request: Cell::new(false),
             sending: Rc::default(),
-            cut: Rc::default(),
+            closing: Rc::default(),
             may_have_unread: Cell::new(false),
             unwritten: Cell::new(false),
             more_has_come: Cell::new(false),

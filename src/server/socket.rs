@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::progress::Progress;
+use crate::caller::Closing;
 
 /// Most bytes read before hyper reads on by itself; as many as it reads first, so
 /// that what it takes in all is the same.
@@ -103,9 +104,9 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if self.progress.cut.get() {
-            // Where only the connection's end tells the answer's end, a cut one ends with
-            // a reset. If that cannot be had, closing is all that is left.
+        if self.progress.closing.get() != Closing::SaysNothing {
+            // Time-outs, a lost server and the program's end all come here. If a reset
+            // cannot be had, closing is all that is left.
             let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         }
     }
@@ -176,6 +177,12 @@ impl AsyncWrite for Watched {
         let lingered = match self.lingered {
             Some(lingered) => lingered,
             None => {
+                match self.progress.closing.get() {
+                    Closing::SaysNothing => {}
+                    Closing::Misleads => return Poll::Ready(Ok(())),
+                    // hyper has written everything before it gets here.
+                    Closing::EndsAnswer => self.progress.closing.set(Closing::SaysNothing),
+                }
                 ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
                 self.lingered = Some(0);
                 let longest = LINGER.min(self.progress.shared.idle_timeout);
