@@ -33,4 +33,5 @@ mod support;
 mod token_command;
 mod token_request;
 mod traps;
+mod upstream_faults;
 mod who_may_call;
