@@ -311,9 +311,9 @@ fn an_answer_that_stalls_at_any_byte_is_an_error_or_visibly_cut() {
     let running = proxy(
         &server,
         &[
-            ("UPSTREAM_FIRST_BYTE_TIMEOUT", "400ms"),
-            ("UPSTREAM_BODY_IDLE_TIMEOUT", "400ms"),
+            ("UPSTREAM_FIRST_BYTE_TIMEOUT", "1s"),
+            ("UPSTREAM_BODY_IDLE_TIMEOUT", "1s"),
         ],
     );
-    carry_out_all(&cases(&[Leaves::Stalls]), 64, &server, running.address);
+    carry_out_all(&cases(&[Leaves::Stalls]), 128, &server, running.address);
 }

@@ -88,8 +88,8 @@ fn a_server_that_leaves_at_any_byte_of_a_request_gets_no_post_twice() {
 fn a_server_that_leaves_in_the_middle_of_a_large_body_is_told_of_once() {
     const BODY: usize = 8 << 20;
     let server = Server::start();
-    let patience = ("UPSTREAM_FIRST_BYTE_TIMEOUT", "500ms");
-    let idle = ("UPSTREAM_BODY_IDLE_TIMEOUT", "500ms");
+    let patience = ("UPSTREAM_FIRST_BYTE_TIMEOUT", "1s");
+    let idle = ("UPSTREAM_BODY_IDLE_TIMEOUT", "1s");
     let running = proxy(&server, &[patience, idle]);
     let piece = vec![b'x'; 1 << 16];
     for leaves in [Leaves::Reset, Leaves::HalfCloses, Leaves::Stalls] {
