@@ -29,6 +29,8 @@ pub enum Reading {
 const KO: &[u8] = b"** LICENCE KO **";
 const DOWN: &[u8] = b"Licence Down";
 const UNAUTHORIZED: &[u8] = b"unauthorized_client";
+/// The word that is in [`KO`] and [`DOWN`], as each writes it.
+const LICENCE: [&[u8]; 2] = [b"LICENCE", b"Licence"];
 
 /// ID Mobile's `error_id` of "invalid or expired token".
 const MOBILE_DEAD: &[u8] = b"30";
@@ -108,6 +110,9 @@ fn object(family: Scope, mut text: Cursor<'_>) -> Result<Reading, RanOut> {
                 };
                 if let Some(reading) = walk.leaf(&key, &value) {
                     return Ok(reading);
+                }
+                if !walk.is_at_zero && text.refuses_nothing() {
+                    return Ok(Reading::Honest);
                 }
             }
             Some(byte) => {
@@ -311,6 +316,19 @@ impl<'a> Cursor<'a> {
         Ok(Some(byte))
     }
 
+    /// Whether what is left of a whole document, one that stands there as it is,
+    /// has no refusal in it. Most answers are told by this, without taking each
+    /// of their members apart.
+    fn refuses_nothing(&self) -> bool {
+        // Every refusal has one of these two words.
+        let begins_refusal = |(at, byte): (usize, &u8)| match byte {
+            b'L' => LICENCE.iter().any(|word| self.rest[at..].starts_with(word)),
+            b'_' => self.rest[..at].ends_with(b"unauthorized"),
+            _ => false,
+        };
+        self.is_whole && !self.is_called && !self.rest.iter().enumerate().any(begins_refusal)
+    }
+
     fn skip_space(&mut self) -> Result<Option<u8>, RanOut> {
         if !self.is_called {
             // Most answers: bytes stand for themselves, and the text's end is the document's.
@@ -420,6 +438,8 @@ fn ends_scalar(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const FAMILIES: [Scope; 8] = Scope::ALL;
@@ -604,5 +624,65 @@ mod tests {
         assert_eq!(read(Scope::Email, late.as_bytes(), true), Reading::Honest);
         let spaces = " ".repeat(LOOKED_AT + 1);
         assert_eq!(read(Scope::Email, spaces.as_bytes(), true), Reading::Honest);
+    }
+
+    /// Members as DQE writes them, refusals in and out of place, and what is near to them.
+    fn member() -> impl Strategy<Value = String> {
+        let name = prop::sample::select(vec![
+            "IdError",
+            "error",
+            "status",
+            "message",
+            "details",
+            "Latitude",
+            "Longitude",
+            "Tel",
+            "TelOrigine",
+            "Type",
+            "Libelle_Long",
+            "LabelStatus",
+            "eMail",
+            "",
+            "unauthorized_client",
+        ]);
+        let value = prop::sample::select(vec![
+            "\"** LICENCE KO **\"",
+            "\"Licence Down\"",
+            "\" Licence Down \"",
+            "\"unauthorized_client\"",
+            "\"Licence\"",
+            "\"MOBILE\"",
+            "\"0.00\"",
+            "\"\"",
+            "1",
+            "0",
+            "null",
+            "{}",
+            "[]",
+            "\"unauthorized\"",
+            "\"LICENCE KO\"",
+            "{\"IdError\":\"Licence Down\"}",
+        ]);
+        (name, value).prop_map(|(name, value)| format!("\"{name}\":{value}"))
+    }
+
+    proptest! {
+        #[test]
+        fn a_whole_document_reads_as_its_members_one_by_one_do(
+            members in prop::collection::vec(member(), 0..7),
+            is_nested in any::<bool>(),
+        ) {
+            let members = members.join(",");
+            let body = if is_nested { format!("{{\"1\":{{{members}}}}}") } else { format!("{{{members}}}") };
+            // Each member is taken apart in a call of JSONP.
+            let called = format!("cb({body})");
+            for family in FAMILIES {
+                prop_assert_eq!(
+                    read(family, body.as_bytes(), true),
+                    read(family, called.as_bytes(), true),
+                    "{:?} {}", family, body
+                );
+            }
+        }
     }
 }
