@@ -26,7 +26,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::chunked::Chunked;
 use super::connect::connect;
 use super::connection::{Awaited, Connection, Uploading};
-use super::head::{self, Framing};
+use super::head::{self, Framing, Spare};
 use super::{AnswerError, Settings, UpstreamError};
 
 /// Most fields a map has room for that is used again.
@@ -50,7 +50,7 @@ pub struct Client {
     /// `None` when any number of requests may be at the server.
     limit: Option<Rc<Limit>>,
     /// A map for the fields of the next answer: see [`Client::recycle`].
-    spare: RefCell<HeaderMap>,
+    spare: RefCell<Spare>,
 }
 
 /// The limit of requests at the server.
@@ -203,7 +203,7 @@ impl Client {
     pub fn recycle(&self, mut fields: HeaderMap) {
         if fields.capacity() <= MOST_RECYCLED {
             fields.clear();
-            self.spare.replace(fields);
+            self.spare.borrow_mut().map = fields;
         }
     }
 

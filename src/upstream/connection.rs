@@ -8,14 +8,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use http_body::Body;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::chunked::{Chunked, Step};
 use super::connect::Stream;
 use super::error::{AnswerError, UpstreamError};
-use super::head::{self, Framing, Head};
+use super::head::{self, Framing, Head, Spare};
 
 /// Bytes there is room for at each read.
 const READ: usize = 8 * 1024;
@@ -65,8 +64,8 @@ pub(super) struct Awaited<'a> {
     pub(super) reused: bool,
     /// Interim answers (1xx) that have come.
     pub(super) interim: u8,
-    /// Where a map for the answer's fields is taken from.
-    pub(super) spare: &'a RefCell<HeaderMap>,
+    /// What reading the answer's head takes from answers before it.
+    pub(super) spare: &'a RefCell<Spare>,
 }
 
 /// Why the request's side stopped.

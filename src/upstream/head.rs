@@ -126,7 +126,7 @@ pub(super) fn begins_like_an_answer(input: &[u8]) -> bool {
 pub(super) fn read_answer(
     input: &mut BytesMut,
     to_head: bool,
-    spare: &RefCell<HeaderMap>,
+    spare: &RefCell<Spare>,
 ) -> Result<Option<Head>, InvalidHead> {
     let mut slots = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
@@ -159,7 +159,7 @@ pub(super) fn read_answer(
     }
     // The values are slices of this one piece, not copies.
     let head = input.split_to(length).freeze();
-    read_fields(&head, &places[..count], spare.take())?
+    read_fields(&head, &places[..count], &mut spare.borrow_mut())?
         .into_head(status, is_http_10, to_head)
         .map(Some)
 }
@@ -199,6 +199,43 @@ fn range((start, length): (u32, u32)) -> Range<usize> {
     start..start + length as usize
 }
 
+/// What reading an answer can take from those before it.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
+    /// An empty map for the fields.
+    pub(super) map: HeaderMap,
+    names: Names,
+}
+
+/// The names that stood in each place of the answers before, as they were
+/// written: a server writes the same ones in the same order.
+#[derive(Debug, Default)]
+struct Names(Vec<(Box<[u8]>, HeaderName)>);
+
+impl Names {
+    /// Most places, and longest names, that are kept.
+    const MOST: usize = 24;
+    const LONGEST: usize = 64;
+
+    fn name(&mut self, place: usize, written: &[u8]) -> Result<HeaderName, InvalidHead> {
+        if let Some((before, name)) = self.0.get(place)
+            && **before == *written
+        {
+            return Ok(name.clone());
+        }
+        let name = HeaderName::from_bytes(written).map_err(|_| InvalidHead::Syntax)?;
+        if written.len() <= Self::LONGEST {
+            let kept = (Box::from(written), name.clone());
+            if let Some(before) = self.0.get_mut(place) {
+                *before = kept;
+            } else if place == self.0.len() && place < Self::MOST {
+                self.0.push(kept);
+            }
+        }
+        Ok(name)
+    }
+}
+
 /// The fields of an answer, and what they say about the message.
 struct Fields {
     map: HeaderMap,
@@ -206,17 +243,16 @@ struct Fields {
     says_close: bool,
 }
 
-fn read_fields(head: &Bytes, places: &[Place], map: HeaderMap) -> Result<Fields, InvalidHead> {
+fn read_fields(head: &Bytes, places: &[Place], spare: &mut Spare) -> Result<Fields, InvalidHead> {
     let mut fields = Fields {
-        map,
+        map: std::mem::take(&mut spare.map),
         delimited: Delimited::default(),
         says_close: false,
     };
     // Room for what the proxy adds.
     fields.map.reserve(places.len() + 2);
-    for place in places {
-        let name =
-            HeaderName::from_bytes(&head[range(place.name)]).map_err(|_| InvalidHead::Syntax)?;
+    for (index, place) in places.iter().enumerate() {
+        let name = spare.names.name(index, &head[range(place.name)])?;
         let bytes = head.slice(range(place.value));
         if name == CONTENT_LENGTH {
             if !fields.delimited.by_length(&bytes)? {
@@ -537,6 +573,52 @@ mod tests {
         );
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(101));
         assert_eq!(read(&many, false), Err(InvalidHead::TooLarge));
+    }
+
+    #[test]
+    fn a_name_is_read_as_written_whatever_the_answer_before_had_in_its_place() {
+        let spare = RefCell::default();
+        for (names, expected) in [
+            (&["Server", "X-One"][..], Ok(&["server", "x-one"][..])),
+            (&["Server", "X-One"], Ok(&["server", "x-one"])),
+            (
+                &["server", "X-One", "X-Two"],
+                Ok(&["server", "x-one", "x-two"]),
+            ),
+            (&["X-Two"], Ok(&["x-two"])),
+            (&["X-Two", "X-O(e"], Err(InvalidHead::Syntax)),
+            (
+                &["X-Two", "X-Ones", "Server"],
+                Ok(&["x-two", "x-ones", "server"]),
+            ),
+        ] {
+            let fields: String = names.iter().map(|name| format!("{name}: 1\r\n")).collect();
+            let text = format!("HTTP/1.1 204 No Content\r\n{fields}\r\n");
+            let read = read_answer(&mut BytesMut::from(text.as_str()), false, &spare);
+            let read = read.map(|head| {
+                let head = head.unwrap();
+                let names: Vec<String> = head.fields.keys().map(ToString::to_string).collect();
+                names
+            });
+            let expected = expected.map(|names| names.iter().map(ToString::to_string).collect());
+            assert_eq!(read, expected);
+        }
+        // Many names, and long ones, are not kept.
+        for round in 0..3 {
+            let fields: String = (0..90)
+                .map(|n| format!("X-{round}-{n}-{}: 1\r\n", "y".repeat(n)))
+                .collect();
+            let text = format!("HTTP/1.1 204 No Content\r\n{fields}\r\n");
+            let head = read_answer(&mut BytesMut::from(text.as_str()), false, &spare);
+            assert_eq!(head.unwrap().unwrap().fields.len(), 90);
+        }
+        let names = &spare.borrow().names.0;
+        assert!(names.len() <= Names::MOST);
+        assert!(
+            names
+                .iter()
+                .all(|(written, _)| written.len() <= Names::LONGEST)
+        );
     }
 
     #[test]
