@@ -31,7 +31,7 @@ pub trait Source: Send + Sync + 'static {
     /// Resident memory of the process in bytes, where the system tells it.
     fn resident_memory(&self) -> Option<u64>;
 
-    /// Whether few requests are let in because memory is short.
+    /// Whether fewer requests are let in because memory is short.
     fn is_memory_short(&self) -> bool;
 
     /// When the process started.

@@ -13,6 +13,20 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Memory is no longer short below this part of the limit, in percent.
 const ENOUGH: u64 = 95;
 
+/// What the process takes without requests.
+const BASE: u64 = 16 * 1024 * 1024;
+/// What a request takes at most, besides its connection: both bodies move
+/// through bounded buffers.
+const OF_REQUEST: u64 = 256 * 1024;
+/// Requests there is always room for.
+const FEWEST: usize = 16;
+
+/// How many requests there is room for within `limit`, however large they are.
+pub(super) fn requests_within(limit: u64) -> usize {
+    let requests = limit.saturating_sub(BASE) / OF_REQUEST;
+    usize::try_from(requests).unwrap_or(usize::MAX).max(FEWEST)
+}
+
 /// The limit in bytes that is in force: `setting`, or for 0 three quarters of
 /// what the process is granted; `None` when there is none.
 pub(super) fn limit(setting: u64) -> Option<u64> {
@@ -66,7 +80,7 @@ pub(super) async fn watch_forever(admission: Arc<Admission>, limit: u64) {
                 tracing::warn!(
                     resident,
                     limit,
-                    "memory is short: few requests are let in at the same time"
+                    "memory is short: no more requests are let in than there is certainly room for"
                 );
             } else if was_short && !is_short {
                 tracing::info!(resident, limit, "there is enough memory again");
@@ -124,6 +138,14 @@ mod tests {
         }
         assert_eq!(granted("0::/\n", |_| None), None);
         assert_eq!(granted("0::/\n", |_| Some("max\n".to_owned())), None);
+    }
+
+    #[test]
+    fn there_is_room_for_some_requests_whatever_the_limit() {
+        const MIB: u64 = 1024 * 1024;
+        for (limit, expected) in [(0, 16), (16, 16), (20, 16), (40, 96), (1024, 4032)] {
+            assert_eq!(requests_within(limit * MIB), expected, "{limit} MiB");
+        }
     }
 
     #[test]

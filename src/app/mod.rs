@@ -230,15 +230,18 @@ impl App {
             }
             tokio::spawn(Arc::clone(engine).watch_secrets_forever());
         }
+        let memory = memory::limit(self.config.listener.max_memory);
         let view = Arc::new(View {
             engines: self.engines.clone(),
             metrics: Arc::clone(&self.metrics),
             draining: AtomicBool::new(false),
             logs: self.logs.clone(),
-            admission: Admission::new(self.config.listener.max_requests),
+            admission: Admission::new(
+                self.config.listener.max_requests,
+                memory.map_or(0, memory::requests_within),
+            ),
             started: SystemTime::now(),
         });
-        let memory = memory::limit(self.config.listener.max_memory);
         if let Some(limit) = memory {
             tokio::spawn(memory::watch_forever(Arc::clone(&view.admission), limit));
         }

@@ -1,5 +1,5 @@
 //! How many requests are answered at the same time, over all worker threads:
-//! at most as many as the settings say, and few while memory is short. One
+//! at most as many as the settings say, and fewer while memory is short. One
 //! more is refused at once. It does not wait: a caller has one request at a
 //! time on a connection, so what waits is bounded by the connections anyway,
 //! and a queue in front of a server that is too slow only makes every answer
@@ -11,31 +11,31 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::error::ProxyError;
 
-/// Requests that are still let in while memory is short, so that a process
-/// whose memory stays high for another reason goes on serving. Each holds at
-/// most some 256 KiB.
-const FEW: usize = 16;
-
 /// The requests in flight, shared by the worker threads. Neither locks nor waits.
 #[derive(Debug)]
 pub struct Admission {
     in_flight: AtomicUsize,
     most: usize,
+    /// While memory is short.
+    most_when_short: usize,
     is_memory_short: AtomicBool,
 }
 
 impl Admission {
-    /// Lets `most` requests in at the same time; 0 is any number.
+    /// Lets `most` requests in at the same time, 0 being any number, and while
+    /// memory is short `most_when_short`. That is not none: an allocator may keep
+    /// what was freed, so that memory once taken looks short for good.
     #[must_use]
-    pub fn new(most: usize) -> Arc<Self> {
+    pub fn new(most: usize, most_when_short: usize) -> Arc<Self> {
         Arc::new(Self {
             in_flight: AtomicUsize::new(0),
             most: if most == 0 { usize::MAX } else { most },
+            most_when_short,
             is_memory_short: AtomicBool::new(false),
         })
     }
 
-    /// Whether there is memory for few requests only. To be told now and then
+    /// Whether memory is short. To be told now and then
     /// by whoever measures it.
     pub fn memory_is_short(&self, is_short: bool) {
         self.is_memory_short.store(is_short, Ordering::Relaxed);
@@ -79,7 +79,7 @@ impl Door {
         if before >= admission.most {
             return Err(ProxyError::TooManyRequests);
         }
-        if before >= FEW && admission.is_memory_short() {
+        if before >= admission.most_when_short && admission.is_memory_short() {
             return Err(ProxyError::MemoryShort);
         }
         Ok(permit)
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_request_has_ended() {
-        let door = Door::new(Admission::new(2));
+        let door = Door::new(Admission::new(2, 2));
         let permits = [door.enter().unwrap(), door.enter().unwrap()];
         for _ in 0..3 {
             assert!(matches!(door.enter(), Err(ProxyError::TooManyRequests)));
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn short_of_memory_few_are_let_in_but_never_none() {
-        let admission = Admission::new(0);
+    fn short_of_memory_fewer_are_let_in_but_never_none() {
+        let admission = Admission::new(0, 16);
         let door = Door::new(Arc::clone(&admission));
         let many: Vec<Permit> = (0..100).map(|_| door.enter().unwrap()).collect();
         admission.memory_is_short(true);
         assert!(matches!(door.enter(), Err(ProxyError::MemoryShort)));
         drop(many);
-        let few: Vec<Permit> = (0..FEW).map(|_| door.enter().unwrap()).collect();
+        let few: Vec<Permit> = (0..16).map(|_| door.enter().unwrap()).collect();
         assert!(matches!(door.enter(), Err(ProxyError::MemoryShort)));
         admission.memory_is_short(false);
         assert!(door.enter().is_ok());

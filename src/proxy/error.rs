@@ -396,7 +396,7 @@ impl ProxyError {
                 StatusCode::SERVICE_UNAVAILABLE,
                 Code::MemoryShort,
                 "proxy_internal_error",
-                "The proxy is short of memory and answers few requests at the same time (listener.max_memory).",
+                "The proxy is short of memory and answers fewer requests at the same time (listener.max_memory).",
             ),
             Self::TokenUnavailable { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -36,7 +36,7 @@ pub struct Settings {
     pub max_connections_per_caller: usize,
     /// Most requests answered at the same time, over all threads; 0 is any number.
     pub max_requests: usize,
-    /// Bytes of memory from which on few requests are answered at the same time;
+    /// Bytes of memory from which on fewer requests are answered at the same time;
     /// 0 is three quarters of what the system grants, if it says so.
     pub max_memory: u64,
     /// Longest head of a request, in bytes.

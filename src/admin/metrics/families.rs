@@ -167,7 +167,7 @@ pub(super) const RESIDENT_MEMORY: Family = Family(
 pub(super) const MEMORY_SHORT: Family = Family(
     "dqe_proxy_memory_short",
     Gauge,
-    "1 while few requests are let in because listener.max_memory is reached.",
+    "1 while fewer requests are let in because listener.max_memory is reached.",
 );
 pub(super) const START_TIME: Family = Family(
     "process_start_time_seconds",
