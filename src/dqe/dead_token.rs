@@ -8,6 +8,8 @@
 //! callers sent stands in answers too, so a signature counts only where DQE
 //! writes it, never where an answer repeats what it was asked.
 
+use memchr::memchr2_iter;
+
 use super::Scope;
 
 /// Most bytes of a body that are looked at.
@@ -321,12 +323,13 @@ impl<'a> Cursor<'a> {
     /// of their members apart.
     fn refuses_nothing(&self) -> bool {
         // Every refusal has one of these two words.
-        let begins_refusal = |(at, byte): (usize, &u8)| match byte {
-            b'L' => LICENCE.iter().any(|word| self.rest[at..].starts_with(word)),
-            b'_' => self.rest[..at].ends_with(b"unauthorized"),
-            _ => false,
+        let begins_refusal = |at: usize| {
+            let (before, from) = self.rest.split_at(at);
+            LICENCE.iter().any(|word| from.starts_with(word)) || before.ends_with(b"unauthorized")
         };
-        self.is_whole && !self.is_called && !self.rest.iter().enumerate().any(begins_refusal)
+        self.is_whole
+            && !self.is_called
+            && !memchr2_iter(b'L', b'_', self.rest).any(begins_refusal)
     }
 
     fn skip_space(&mut self) -> Result<Option<u8>, RanOut> {
