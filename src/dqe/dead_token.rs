@@ -113,7 +113,7 @@ fn object(family: Scope, mut text: Cursor<'_>) -> Result<Reading, RanOut> {
                 if let Some(reading) = walk.leaf(&key, &value) {
                     return Ok(reading);
                 }
-                if !walk.is_at_zero && text.refuses_nothing() {
+                if walk.looks_for_words() && text.refuses_nothing() {
                     return Ok(Reading::Honest);
                 }
             }
@@ -166,6 +166,11 @@ impl Walk {
             }
             _ => self.other(value),
         }
+    }
+
+    /// Nothing but a refusal in words can decide any more.
+    fn looks_for_words(&self) -> bool {
+        !self.is_at_zero && self.family != Scope::IdMobile
     }
 
     /// A member whose name means nothing.
@@ -327,9 +332,7 @@ impl<'a> Cursor<'a> {
             let (before, from) = self.rest.split_at(at);
             LICENCE.iter().any(|word| from.starts_with(word)) || before.ends_with(b"unauthorized")
         };
-        self.is_whole
-            && !self.is_called
-            && !memchr2_iter(b'L', b'_', self.rest).any(begins_refusal)
+        self.is_whole && !self.is_called && !memchr2_iter(b'L', b'_', self.rest).any(begins_refusal)
     }
 
     fn skip_space(&mut self) -> Result<Option<u8>, RanOut> {
@@ -632,6 +635,7 @@ mod tests {
     /// Members as DQE writes them, refusals in and out of place, and what is near to them.
     fn member() -> impl Strategy<Value = String> {
         let name = prop::sample::select(vec![
+            "error_id",
             "IdError",
             "error",
             "status",
@@ -653,6 +657,8 @@ mod tests {
             "\"Licence Down\"",
             "\" Licence Down \"",
             "\"unauthorized_client\"",
+            "30",
+            "\"30\"",
             "\"Licence\"",
             "\"MOBILE\"",
             "\"0.00\"",
