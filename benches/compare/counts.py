@@ -9,11 +9,12 @@ from measuring import wire
 from measuring.processes import CannotMeasure, end, memory_kib, program
 
 from figures import Figures
-from loads import Wrk
 from proxies import SMALL
 
 CONNECTIONS = 10_000
 STARTS = 7
+# A multiple of the 64 callers.
+TRACED = 12_800
 # An idle connection's memory is to be given back within 10 s.
 SETTLED = 12
 
@@ -32,42 +33,38 @@ def instructions(bench, setup):
 
 
 def system_calls(bench, setup):
-    """By strace, under a load that keeps the proxy busy; and which they are.
+    """By strace, 64 callers in step; and which they are.
 
-    What a short load and a longer one cost is taken from each other, so that
-    opening the connections cancels out."""
+    What N requests and twice as many take is subtracted from each other, so
+    that opening the connections cancels out."""
     if not program("strace"):
         raise CannotMeasure("strace is missing: apt-get install strace")
     values, notes = {}, []
     for name in bench.names:
         proxy = bench.start(name, setup)
-        Wrk(SMALL, 64).run(proxy, bench.origin, 1, bench.ground)
-        few, few_requests = traced(bench, proxy, 1)
-        many, many_requests = traced(bench, proxy, 4)
+        wire.in_step(proxy.port, wire.request(proxy.port, SMALL), 640, 64)
+        once, twice = (traced(bench, proxy, requests) for requests in (TRACED, 2 * TRACED))
         end(proxy.process)
-        requests = many_requests - few_requests
-        shares = {call: (count - few[call]) / requests for call, count in many.items()}
+        shares = {call: (count - once[call]) / TRACED for call, count in twice.items()}
         values[name] = [sum(shares.values())]
         listed = sorted(((share, call) for call, share in shares.items() if share >= 0.01), reverse=True)
         notes.append(f"{name}: " + ", ".join(f"{call} {share:.2f}" for share, call in listed))
     return Figures(values), notes
 
 
-def traced(bench, proxy, seconds):
-    """The system calls of one load, each with its number, and the requests made."""
+def traced(bench, proxy, requests):
+    """The system calls that so many requests take, each with its number."""
     out, name = bench.ground.folder / f"{proxy.log}.strace", f"strace-{proxy.log}"
     watched = [part for pid in proxy.pids for part in ("-p", str(pid))]
     strace = bench.ground.start(["strace", "-f", "-c", "-o", out, *watched], name)
     bench.ground.wait("attaching", strace, name, lambda: "attached" in bench.ground.err(name).read_text())
-    sample = Wrk(SMALL, 64).run(proxy, bench.origin, seconds, bench.ground)
-    if sample.errors:
-        raise CannotMeasure(f"{sample.errors} errors of {proxy.name} under strace")
+    wire.in_step(proxy.port, wire.request(proxy.port, SMALL), requests, 64)
     strace.send_signal(signal.SIGINT)
     strace.wait(20)
     # Percent, seconds, µs a call, calls, perhaps errors, name.
     lines = [one.split() for one in out.read_text().splitlines()]
     calls = {one[-1]: int(one[3]) for one in lines if len(one) >= 5 and one[3].isdigit() and one[-1] != "total"}
-    return Counter(calls), sample.requests
+    return Counter(calls)
 
 
 def cold_start(bench):
