@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Callers that read nothing of large answers, against the memory limit of the
+proxy PID: from the limit on they are refused, the memory stays near it however
+often they come back, and others go on being served.
+
+memory_limit.py ADDRESS PID
+
+The proxy's listener.max_memory is 32 MiB.
+"""
+
+import sys
+import time
+
+from process import forget_peak, memory_kib
+from wire import connect, get, read_head
+
+address, pid = sys.argv[1], sys.argv[2]
+LIMIT = 32 * 1024
+CALLERS = 1000
+ROUNDS = 3
+# What comes between two looks at the memory, and what those let in before it was
+# short still take.
+MOST_OVER = 1.5
+# (32 MiB - 16 MiB) / 256 KiB: from then on.
+LET_IN_WHEN_SHORT = 64
+
+forget_peak(pid)
+served = []
+for _ in range(ROUNDS):
+    stalled, statuses = [], []
+    for _ in range(CALLERS):
+        sock = connect(address)
+        sock.sendall(b"GET /TEL/?size=20000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        statuses.append(read_head(sock)[0])
+        stalled.append(sock)
+    assert set(statuses) == {200, 503}, set(statuses)
+    served.append(statuses.count(200))
+    time.sleep(0.5)
+    for sock in stalled:
+        sock.close()
+    time.sleep(0.5)
+    callers = [connect(address) for _ in range(48)]
+    for sock in callers:
+        sock.sendall(b"GET /TEL/?size=20 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert {read_head(sock)[0] for sock in callers} == {200}, "others are no longer served"
+peak = memory_kib(pid, "VmHWM")
+print(f"limit of {LIMIT} KiB: of {CALLERS} callers that read nothing {served} let in, {peak} KiB at the peak")
+assert peak <= LIMIT * MOST_OVER, "the limit is not kept"
+assert served[1:] == [LET_IN_WHEN_SHORT] * (ROUNDS - 1), "too many or too few are let in"
