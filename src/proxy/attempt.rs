@@ -46,7 +46,7 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
     let mut spare: Option<Box<(Answered, Beginning)>> = None;
     loop {
         call.exchange.attempt_begins();
-        let answer = match once(call, &token, tries.repeats).await {
+        let answer = match once(call, &cell, &mut token, tries.repeats).await {
             Ok(mut answer) => match inspect::look(call, &mut answer) {
                 Some(sign) => Ok((answer, sign)),
                 None => Box::pin(inspect::look_on(call, answer)).await,
@@ -253,7 +253,12 @@ enum Unanswered {
 }
 
 /// One attempt: a connection, kept or new, and the request on it.
-async fn once(call: &mut Call, checked: &Checked, repeats: u8) -> Result<Answered, Unanswered> {
+async fn once(
+    call: &mut Call,
+    cell: &Cell,
+    checked: &mut Checked,
+    repeats: u8,
+) -> Result<Answered, Unanswered> {
     let now = call.caller.deadline.turn();
     // After a kept connection has failed, the others may be as stale.
     let kept = if repeats == 0 {
@@ -264,7 +269,7 @@ async fn once(call: &mut Call, checked: &Checked, repeats: u8) -> Result<Answere
     let lease = match kept {
         Some(lease) => lease,
         // On the heap, as all that is rare here: the future of a request stays small.
-        None => Box::pin(connect(call)).await?,
+        None => Box::pin(connect(call, cell, checked)).await?,
     };
     // A decision to send again was made on the body being at hand.
     let token = checked.token();
@@ -312,13 +317,18 @@ async fn once(call: &mut Call, checked: &Checked, repeats: u8) -> Result<Answere
     }
 }
 
-async fn connect(call: &mut Call) -> Result<Lease, Unanswered> {
+/// A new connection. Making it may take longer than the token has left, so the
+/// token is looked at again when it is there: the newest one goes.
+async fn connect(call: &mut Call, cell: &Cell, checked: &mut Checked) -> Result<Lease, Unanswered> {
     let started = Instant::now();
     let limit = call.worker.client.settings().connect_timeout;
     let connected = within(&call.caller, limit, call.worker.client.connect()).await;
     call.exchange.connected_in(started.elapsed());
     match connected {
-        Ok(Ok(lease)) => Ok(lease),
+        Ok(Ok(lease)) => {
+            *checked = current_token(cell, call).await.map_err(Unanswered::Ended)?;
+            Ok(lease)
+        }
         Ok(Err(error)) => Err(Unanswered::Failed(error)),
         Err(Expired::Phase) => Err(Unanswered::Ended(ProxyError::ConnectTimeout)),
         Err(Expired::Total) => Err(Unanswered::Ended(ProxyError::TotalTimeout)),
