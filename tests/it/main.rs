@@ -34,4 +34,5 @@ mod token_command;
 mod token_request;
 mod traps;
 mod upstream_faults;
+mod upstream_tls;
 mod who_may_call;

@@ -18,6 +18,7 @@ pub(crate) struct Program {
     pub(crate) admin: SocketAddr,
     child: Child,
     found: Arc<Mutex<Vec<String>>>,
+    warned: Arc<Mutex<Vec<String>>>,
 }
 
 impl Program {
@@ -53,9 +54,23 @@ impl Program {
             .chain([SECRET, LICENCE, super::TOKEN, "panicked at"])
             .map(str::to_owned)
             .collect();
+        let warned: Arc<Mutex<Vec<String>>> = Arc::default();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        look_through(stdout, words.clone(), Arc::clone(&found), Arc::default());
-        look_through(stderr, words, Arc::clone(&found), Arc::clone(&beginning));
+        let nothing = Arc::default();
+        look_through(
+            stdout,
+            words.clone(),
+            Arc::clone(&found),
+            nothing,
+            Arc::default(),
+        );
+        look_through(
+            stderr,
+            words,
+            Arc::clone(&found),
+            Arc::clone(&beginning),
+            Arc::clone(&warned),
+        );
         let mut addresses = None;
         eventually("the program tells where it listens", || {
             let text = String::from_utf8_lossy(&beginning.lock().unwrap()).into_owned();
@@ -71,6 +86,7 @@ impl Program {
             admin,
             child,
             found,
+            warned,
         };
         eventually("every scope has a token", || {
             let text = get(program.admin, "/metrics").text();
@@ -78,6 +94,12 @@ impl Program {
             text.lines().filter(fresh).count() == 7
         });
         program
+    }
+
+    /// The first warnings it has logged.
+    #[must_use]
+    pub(crate) fn warned(&self) -> Vec<String> {
+        self.warned.lock().unwrap().clone()
     }
 
     /// The process is there and nothing has been logged that must not be.
@@ -103,13 +125,14 @@ fn address(line: &serde_json::Value, name: &str) -> Option<SocketAddr> {
     line.get(name)?.as_str()?.parse().ok()
 }
 
-/// Keeps the beginning and what holds one of `words`; nothing else, since a
+/// Keeps the beginning, the first warnings, and what holds one of `words`; nothing else, since a
 /// long run logs gigabytes.
 fn look_through(
     source: impl Read + Send + 'static,
     words: Vec<String>,
     found: Arc<Mutex<Vec<String>>>,
     beginning: Arc<Mutex<Vec<u8>>>,
+    warned: Arc<Mutex<Vec<String>>>,
 ) {
     std::thread::spawn(move || {
         let mut lines = BufReader::with_capacity(1 << 16, source);
@@ -120,7 +143,13 @@ fn look_through(
             if words.iter().any(|word| text.contains(word.as_str())) {
                 let mut found = found.lock().unwrap();
                 if found.len() < 20 {
-                    found.push(text.into_owned());
+                    found.push(text.clone().into_owned());
+                }
+            }
+            if text.contains(r#""level":"WARN""#) {
+                let mut warned = warned.lock().unwrap();
+                if warned.len() < 100 {
+                    warned.push(text.into_owned());
                 }
             }
             let mut beginning = beginning.lock().unwrap();
