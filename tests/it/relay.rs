@@ -220,13 +220,42 @@ fn an_answer_in_pieces_is_wrapped_whole_and_one_that_is_cut_is_seen_as_cut() {
 }
 
 #[test]
+fn a_redirect_that_is_the_pages_to_follow_leads_to_where_dqe_means() {
+    let recorder = Recorder::start();
+    let running = setup().server(&recorder.url()).start();
+    for (location, expected) in [
+        ("next?x=1&Licence=T", "/v1/phone/next?x=1"),
+        ("?x=2", "/v1/phone/lookup?x=2"),
+        ("/TEL/?x=3", "/TEL/?x=3"),
+    ] {
+        recorder.reacts(Reaction::says(format!(
+            "HTTP/1.1 303 See Other\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+        )));
+        let answer = post(
+            &running,
+            "/dqe.php",
+            FORM,
+            &form("v1/phone/lookup?phone=06"),
+        );
+        assert_eq!(answer.status, 303, "{location}: {}", answer.text());
+        assert_eq!(answer.field("location").unwrap(), expected);
+    }
+}
+
+#[test]
 fn nothing_but_a_known_path_of_the_dqe_server_is_called() {
     let running = setup().start();
     running.wait_until_ready();
     let dqe = running.dqe.sandbox.url();
     let authority = dqe.strip_prefix("http://").unwrap();
+    let (_, port) = authority.split_once(':').unwrap();
     let before = running.counters().token_endpoint_requests;
     for (url, status, code) in [
+        (
+            &*format!("http://evil.example:{port}/TEL/"),
+            400,
+            "relay_url_not_allowed",
+        ),
         (
             "https://evil.example/TEL/?Tel=06",
             400,
