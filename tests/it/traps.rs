@@ -217,6 +217,7 @@ fn a_token_of_one_scope_is_not_used_for_another() {
 
 fn received_for(fields: &[u8]) -> dqe_proxy::sandbox::Entry {
     let running = Running::start();
+    running.wait_until_ready();
     let mut request =
         format!("GET {CALL} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n").into_bytes();
     request.extend_from_slice(fields);
