@@ -1,6 +1,7 @@
 //! Starts a fake DQE and a proxy in front of it, on free loopback ports, each
 //! on threads of its own, and talks to them over real sockets.
 
+mod logs;
 mod program;
 mod recorder;
 mod scripted;
@@ -125,6 +126,7 @@ impl Setup {
         file: Option<String>,
         secret: Option<String>,
     ) -> Running {
+        logs::listen();
         let folder = tempfile::tempdir().unwrap();
         let secret_file = folder.path().join("secret");
         let secret = secret.unwrap_or_else(|| "sandbox-secret\n".to_owned());
@@ -397,6 +399,7 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        logs::keep(bytes);
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }

@@ -139,6 +139,7 @@ fn look_through(
         let mut line = Vec::new();
         while std::io::BufRead::read_until(&mut lines, b'\n', &mut line).is_ok_and(|read| read > 0)
         {
+            super::logs::keep(&line);
             let text = String::from_utf8_lossy(&line);
             if words.iter().any(|word| text.contains(word.as_str())) {
                 let mut found = found.lock().unwrap();
