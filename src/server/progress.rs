@@ -148,6 +148,13 @@ impl Progress {
         self.deadline.set_phase(self.idle_until.get());
     }
 
+    /// The last answer has been written and the connection told so: what it is
+    /// still given is no idle time, and it is never parked.
+    pub(super) fn lingers_for(&self, limit: Duration) {
+        self.idle_until.set(self.deadline.turn() + limit);
+        self.waits_for_its_end();
+    }
+
     /// Everything that hyper was given has been written.
     pub(super) fn all_is_written(&self) {
         if self.phase.get() == Phase::Idle {

@@ -186,7 +186,7 @@ impl AsyncWrite for Watched {
                 ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
                 self.lingered = Some(0);
                 let longest = LINGER.min(self.progress.shared.idle_timeout);
-                self.progress.deadline.allow(longest);
+                self.progress.lingers_for(longest);
                 0
             }
         };

@@ -310,3 +310,30 @@ fn the_tail_of_an_answer_that_is_read_late_is_not_lost() {
         }
     }
 }
+
+/// After the last answer the proxy listens for some seconds, so that a caller
+/// that still sends can read it. That is no idle connection: nothing that comes
+/// on it is a request any more, and it ends however long idle ones may stay.
+#[test]
+fn a_connection_whose_last_answer_is_written_is_never_parked() {
+    let running = Setup::default().set("LISTENER_IDLE_TIMEOUT", "60s").start();
+    running.wait_until_ready();
+    let last = "POST /TEL/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 14\r\n\r\n";
+    let mut whole = Connection::open(running.address);
+    whole.send(format!("{last}Tel=0612345678"));
+    // Too long a body is refused before its end.
+    let mut refused = Connection::open(running.address);
+    refused.send("POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\nTel=");
+    assert_eq!(whole.answer().status, 200);
+    assert_eq!(refused.answer().status, 413);
+    let begun = Instant::now();
+    eventually("both are closed", || {
+        running.metric("dqe_proxy_caller_connections") == Some(0.0)
+    });
+    let took = begun.elapsed();
+    assert!(
+        took >= Duration::from_secs(3),
+        "they are listened to: {took:?}"
+    );
+    assert_eq!(running.received().len(), 1);
+}
