@@ -75,7 +75,7 @@ async fn show_everything(method: Method) {
     let engine = running(settings);
     let cell = engine.cell(Scope::Email).unwrap();
     let token = cell.wait(SECOND).await.unwrap();
-    until(30 * SECOND, "the script has been played", || {
+    until(90 * SECOND, "the script has been played", || {
         endpoint.calls().len() > 7
     })
     .await;
