@@ -237,6 +237,40 @@ mod tests {
             prop_assert_eq!(decode(&coded, piece), Ok(Some((chunks.concat(), Vec::new()))));
         }
 
+        /// A damaged coding means the same however it arrives, and what is taken
+        /// for a whole body has the one end that the coding has.
+        #[test]
+        fn a_damaged_coding_is_read_alike_in_any_pieces(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..20), 0..4),
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), 0u8..3, any::<u8>()), 0..3),
+            piece in 1usize..16,
+        ) {
+            let mut coded = Vec::new();
+            for chunk in &chunks {
+                coded.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                coded.extend_from_slice(chunk);
+                coded.extend_from_slice(b"\r\n");
+            }
+            coded.extend_from_slice(b"0\r\n\r\n");
+            for (place, how, byte) in damage {
+                let place = place.index(coded.len());
+                match how {
+                    0 => coded[place] = byte,
+                    1 => coded.insert(place, byte),
+                    _ => drop(coded.remove(place)),
+                }
+            }
+            let at_once = decode(&coded, coded.len());
+            prop_assert_eq!(&decode(&coded, piece), &at_once);
+            if let Ok(Some((body, rest))) = at_once {
+                let coding = &coded[..coded.len() - rest.len()];
+                prop_assert!(coding.ends_with(b"\r\n"));
+                prop_assert!(body.len() < coding.len());
+                // Without its last byte it is no whole body any more.
+                prop_assert_eq!(decode(&coding[..coding.len() - 1], piece), Ok(None));
+            }
+        }
+
         #[test]
         fn no_input_makes_it_panic(input in proptest::collection::vec(any::<u8>(), 0..200), piece in 1usize..20) {
             let _ = decode(&input, piece);
