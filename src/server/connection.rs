@@ -22,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::Settings;
-use super::progress::{LAST_LOOK, Phase, Progress, Tracked, Tracker};
+use super::progress::{Phase, Progress, Tracked, Tracker};
 use super::socket::Watched;
 use crate::caller::Caller;
 use crate::deadline::Registered;
@@ -97,7 +97,7 @@ where
             progress.shared.counts().connections_unparked.add(1);
             Box::new(progress.shared.http.serve_connection(io, service))
         };
-        let (mut ending, mut leaving) = (false, false);
+        let mut ending = false;
         poll_fn(|cx| {
             progress.deadline.turn_begins();
             progress.deadline.watch(cx);
@@ -131,13 +131,8 @@ where
                             Pin::new(&mut **connection).graceful_shutdown();
                             continue;
                         }
-                        // The runtime learns of what waits in a new socket from its poller
-                        // only, so an idle connection has a moment to turn out not to be.
-                        (Phase::Idle, _) if !leaving => {
-                            leaving = true;
-                            progress.idles_for(LAST_LOOK);
-                        }
-                        (Phase::Idle | Phase::Head | Phase::Request, _) => {}
+                        (Phase::Idle, _) => progress.ends_soon(),
+                        (Phase::Head | Phase::Request, _) => {}
                     }
                 }
                 // Whoever answers had its chance during the poll above. The expiry stays

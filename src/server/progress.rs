@@ -18,7 +18,7 @@ use crate::caller::{Closing, SendingSide};
 use crate::deadline::Deadline;
 
 /// How long an idle connection is still looked at when a drain begins.
-pub(super) const LAST_LOOK: Duration = Duration::from_millis(100);
+const LAST_LOOK: Duration = Duration::from_millis(100);
 
 /// How long an idle connection keeps what HTTP is spoken with. Callers that go on
 /// at once never notice; those that pause for longer than this cost little.
@@ -42,6 +42,8 @@ pub(super) struct Progress {
     unwritten: Cell<bool>,
     /// More than the request in flight has come, or the end of it all.
     more_has_come: Cell<bool>,
+    /// A drain ends the connection unless a request comes at once.
+    is_last_look: Cell<bool>,
     pub(super) shared: Rc<Shared>,
 }
 
@@ -69,6 +71,7 @@ impl Progress {
             may_have_unread: Cell::new(false),
             unwritten: Cell::new(false),
             more_has_come: Cell::new(false),
+            is_last_look: Cell::new(false),
             shared,
         });
         progress.waits_for_its_end();
@@ -121,19 +124,26 @@ impl Progress {
     fn request_ended(&self) {
         self.phase.set(Phase::Idle);
         self.deadline.clear_total();
-        // A request can come and be answered within one poll of a drain.
-        self.idles_for(if self.shared.draining.get() {
-            LAST_LOOK
-        } else {
-            self.shared.idle_timeout
-        });
+        self.is_last_look.set(false);
+        self.idles_for(self.shared.idle_timeout);
     }
 
     /// The connection is closed when nothing happens for so long; it is looked at
     /// before, to see whether it can be parked.
-    pub(super) fn idles_for(&self, limit: Duration) {
+    fn idles_for(&self, limit: Duration) {
         self.idle_until.set(self.deadline.turn() + limit);
         self.idles_on();
+    }
+
+    /// The connection is idle and a drain is on. What is left of an answer may
+    /// still be written; after that the connection has a moment to turn out not to
+    /// be idle, since the runtime learns of what waits in a new socket from its
+    /// poller only. A request can come and be answered within one poll, so the
+    /// moment is one for each.
+    pub(super) fn ends_soon(&self) {
+        if !self.unwritten.get() && !self.is_last_look.replace(true) {
+            self.idles_for(LAST_LOOK);
+        }
     }
 
     /// Nothing has happened yet.

@@ -337,3 +337,42 @@ fn a_connection_whose_last_answer_is_written_is_never_parked() {
     );
     assert_eq!(running.received().len(), 1);
 }
+
+/// Whoever reads slowly has its answer whole although the proxy stops: whether it
+/// is still on its way to the proxy, or all there and not yet written.
+#[test]
+fn a_drain_leaves_time_to_read_the_tail_of_an_answer() {
+    let scripted = Scripted::start(|head, stream| {
+        let size = head.split("Tel=").nth(1).unwrap();
+        let size: usize = size[..size.find(['&', ' ']).unwrap()].parse().unwrap();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+        let answer = [answer.into_bytes(), vec![b'x'; size]].concat();
+        std::io::Write::write_all(stream.get_mut(), &answer).is_ok()
+    });
+    let running = Setup::default().server(scripted.url()).start();
+    running.wait_until_ready();
+    // Wherever the limit of what the sockets take is, some are a little above it.
+    let sizes: Vec<usize> = (24..72).map(|piece| piece * 64 * 1024).collect();
+    let mut callers: Vec<Connection> = Vec::new();
+    for size in &sizes {
+        let mut caller = Connection::open_narrow(running.address);
+        caller.send_get(&format!("/TEL/?Tel={size}"));
+        callers.push(caller);
+    }
+    eventually("all are answered", || scripted.heads().len() == sizes.len());
+    assert!(running.ends_within(Duration::from_millis(500)).is_none());
+    running.handle.drain();
+    eventually("it drains", || {
+        std::net::TcpStream::connect(running.address).is_err()
+    });
+    assert!(running.ends_within(Duration::from_millis(600)).is_none());
+    for (caller, size) in callers.iter_mut().zip(sizes) {
+        let answer = caller.answer();
+        assert_eq!((answer.body.len(), answer.complete), (size, true));
+    }
+    drop(callers);
+    assert!(matches!(
+        running.ends_within(Duration::from_secs(10)),
+        Some(Ok(()))
+    ));
+}
