@@ -2,7 +2,7 @@
 //! words, that nothing of it is taken for the next request, that one below the
 //! limit nothing changes, and that all is well again when the pressure ends.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -299,6 +299,98 @@ fn below_its_limits_a_proxy_serves_whatever_comes() {
         }
     });
     assert_eq!(running.received().len(), 800);
+}
+
+/// What a server may do to a call, by the digit it is asked for.
+fn misbehave(head: &str, stream: &mut BufReader<TcpStream>) -> bool {
+    let digit = head
+        .split("Tel=")
+        .nth(1)
+        .map_or('0', |tail| tail.chars().next().unwrap());
+    let answer: &[u8] = match digit {
+        '1' => b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}",
+        '2' => b"HTTP/1.1 302 Found\r\nLocation: /TEL/?Tel=0\r\nContent-Length: 2\r\n\r\n{}",
+        '3' => b"HTTP/1.1 302 Found\r\nLocation: /TEL/?Tel=3\r\nContent-Length: 0\r\n\r\n",
+        '4' => b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"Tel\":",
+        '5' => b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        '6' => b"",
+        '7' => b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nx",
+        '8' => {
+            let mut rest = [0; 512];
+            while stream.read(&mut rest).is_ok_and(|count| count > 0) {}
+            return false;
+        }
+        _ => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    };
+    let is_sent = stream.get_mut().write_all(answer).is_ok();
+    is_sent && !matches!(digit, '4' | '6' | '7')
+}
+
+#[test]
+fn whatever_becomes_of_calls_their_places_are_free_again() {
+    let scripted = Scripted::start(misbehave);
+    let running = Setup::default()
+        .server(scripted.url())
+        .set("LISTENER_MAX_REQUESTS", "3")
+        .set("UPSTREAM_MAX_REQUESTS", "3")
+        .set("LISTENER_MAX_CONNECTIONS", "16")
+        .set("LISTENER_MAX_BODY", "64KiB")
+        .set("UPSTREAM_FIRST_BYTE_TIMEOUT", "300ms")
+        .set("RELAY_PATHS", "/dqe.php,/dqe.asmx/Call")
+        .start();
+    running.wait_until_ready();
+    let too_long = in_chunks(700);
+    for digit in 0..9 {
+        let get = format!("GET /TEL/?Tel={digit} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let form = |path: &str, field: &str| {
+            post(
+                path,
+                &format!(
+                    "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
+                    field.len()
+                ),
+                field,
+            )
+        };
+        let whole = [
+            get.clone(),
+            form(&format!("/TEL/?Tel={digit}"), "Pays=FRA"),
+            form("/dqe.php", &format!("url=TEL/?Tel={digit}")),
+            form("/dqe.asmx/Call", &format!("url=TEL/?Tel={digit}")),
+            too_long.clone(),
+        ];
+        for request in &whole {
+            for _ in 0..4 {
+                let mut caller = Connection::open(running.address);
+                caller.send(request);
+                let _ = caller.try_answer(false);
+                // Left at once, within the head or the body, and after all was sent.
+                for end in [20, request.len() - 3, request.len()] {
+                    let mut leaver = Connection::open(running.address);
+                    leaver.send(&request.as_bytes()[..end]);
+                }
+                eventually("all have left", || {
+                    running.metric("dqe_proxy_caller_connections") <= Some(1.0)
+                });
+            }
+        }
+    }
+    eventually("nothing is answered any more", || {
+        running.metric("dqe_proxy_caller_connections") == Some(0.0)
+            && running.metric("dqe_proxy_caller_connections_parked") == Some(0.0)
+            && running.metric("dqe_proxy_requests_in_flight") == Some(0.0)
+    });
+    let before = scripted.heads().len();
+    let callers: Vec<Connection> = (0..3)
+        .map(|_| {
+            let mut caller = Connection::open(running.address);
+            caller.send_get("/TEL/?Tel=8");
+            caller
+        })
+        .collect();
+    eventually("as many as ever are at the server", || {
+        scripted.heads().len() == before + callers.len()
+    });
 }
 
 /// The process that runs this story is larger than the limit whatever it does.
