@@ -42,7 +42,7 @@ pub(super) struct Progress {
     unwritten: Cell<bool>,
     /// More than the request in flight has come, or the end of it all.
     more_has_come: Cell<bool>,
-    /// A drain ends the connection unless a request comes at once.
+    /// The connection ends at the end of its idle time, drain or not.
     is_last_look: Cell<bool>,
     pub(super) shared: Rc<Shared>,
 }
@@ -159,8 +159,9 @@ impl Progress {
     }
 
     /// The last answer has been written and the connection told so: what it is
-    /// still given is no idle time, and it is never parked.
+    /// still given is no idle time, is the same in a drain, and it is never parked.
     pub(super) fn lingers_for(&self, limit: Duration) {
+        self.is_last_look.set(true);
         self.idle_until.set(self.deadline.turn() + limit);
         self.waits_for_its_end();
     }

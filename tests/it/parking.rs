@@ -376,3 +376,27 @@ fn a_drain_leaves_time_to_read_the_tail_of_an_answer() {
         Some(Ok(()))
     ));
 }
+
+/// The drain does not take the answer from a caller that is still sending.
+#[test]
+fn a_drain_leaves_time_to_read_why_a_body_is_refused() {
+    let running = ready();
+    let mut caller = Connection::open(running.address);
+    caller.send("POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\nTel=");
+    eventually("it is refused", || {
+        running.metric("dqe_proxy_requests_total{route=\"/TEL/\",outcome=\"body_too_large\"}")
+            == Some(1.0)
+    });
+    running.handle.drain();
+    assert!(running.ends_within(Duration::from_millis(600)).is_none());
+    for _ in 0..10 {
+        caller.send("a".repeat(100));
+    }
+    assert_eq!(caller.answer().status, 413);
+    assert!(caller.is_at_end());
+    drop(caller);
+    assert!(matches!(
+        running.ends_within(Duration::from_secs(10)),
+        Some(Ok(()))
+    ));
+}
