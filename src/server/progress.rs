@@ -11,6 +11,7 @@ use http::header::CONNECTION;
 use http::{Request, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use memchr::memchr_iter;
 use pin_project_lite::pin_project;
 
 use super::connection::Shared;
@@ -42,6 +43,8 @@ pub(super) struct Progress {
     unwritten: Cell<bool>,
     /// More than the request in flight has come, or the end of it all.
     more_has_come: Cell<bool>,
+    /// Bytes that came in one breath with a head, after it.
+    after_head: Cell<u64>,
     /// The connection ends at the end of its idle time, drain or not.
     is_last_look: Cell<bool>,
     pub(super) shared: Rc<Shared>,
@@ -71,6 +74,7 @@ impl Progress {
             may_have_unread: Cell::new(false),
             unwritten: Cell::new(false),
             more_has_come: Cell::new(false),
+            after_head: Cell::new(0),
             is_last_look: Cell::new(false),
             shared,
         });
@@ -87,12 +91,17 @@ impl Progress {
         self.may_have_unread.get()
     }
 
-    pub(super) fn bytes_read(&self) {
-        if self.phase.get() == Phase::Idle {
-            self.phase.set(Phase::Head);
-            self.may_have_unread.set(true);
-            self.deadline.allow(self.shared.header_timeout);
+    pub(super) fn bytes_read(&self, bytes: &[u8]) {
+        match self.phase.get() {
+            Phase::Idle => {
+                self.phase.set(Phase::Head);
+                self.may_have_unread.set(true);
+                self.deadline.allow(self.shared.header_timeout);
+            }
+            Phase::Head => {}
+            Phase::Request => return,
         }
+        self.after_head.set(after_head(bytes));
     }
 
     pub(super) fn request_begins(&self, request: &Request<Incoming>) {
@@ -101,7 +110,8 @@ impl Progress {
         self.last_request.set(is_last(request));
         self.may_have_unread.set(!is_whole);
         self.unwritten.set(true);
-        self.more_has_come.set(false);
+        let length = request.body().size_hint().exact().unwrap_or(u64::MAX);
+        self.more_has_come.set(self.after_head.get() > length);
         self.sending.begin(is_whole);
     }
 
@@ -148,9 +158,13 @@ impl Progress {
 
     /// Nothing has happened yet.
     pub(super) fn idles_on(&self) {
-        let parked_at = self.deadline.turn() + PARKED_AFTER;
-        self.deadline
-            .set_phase(parked_at.min(self.idle_until.get()));
+        let end = self.idle_until.get();
+        // A request that was not read to its end leaves nothing to look at.
+        self.deadline.set_phase(if self.sending.is_whole() {
+            end.min(self.deadline.turn() + PARKED_AFTER)
+        } else {
+            end
+        });
     }
 
     /// The connection is parked: a request or its end is all it waits for.
@@ -184,6 +198,18 @@ impl Progress {
     pub(super) fn is_at_rest(&self) -> bool {
         self.is_idle() && self.sending.is_whole() && !self.unwritten.get()
     }
+}
+
+/// How many of these bytes follow the head that ends in them: a body, or requests
+/// that were sent without waiting, whose caller may close its sending side and
+/// still be there (RFC 9112 §9.3.2). Where the head's end came in pieces it is 0.
+fn after_head(bytes: &[u8]) -> u64 {
+    let mut lines = memchr_iter(b'\n', bytes);
+    let rest = lines.find_map(|end| match &bytes[end + 1..] {
+        [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] => Some(rest.len()),
+        _ => None,
+    });
+    rest.unwrap_or(0) as u64
 }
 
 /// Whether no further request follows this one on its connection (RFC 9112 §9.3).

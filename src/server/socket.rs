@@ -120,15 +120,17 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         if self.ahead.has_remaining() {
             let length = self.ahead.len().min(buf.remaining());
-            buf.put_slice(&self.ahead.split_to(length));
-            self.progress.bytes_read();
+            let first = self.ahead.split_to(length);
+            buf.put_slice(&first);
+            self.progress.bytes_read(&first);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Ok(())) = polled {
-            if buf.filled().len() > before {
-                self.progress.bytes_read();
+            let read = &buf.filled()[before..];
+            if !read.is_empty() {
+                self.progress.bytes_read(read);
             } else if self.progress.awaits_last_answer() {
                 // An old caller closes its sending side after its only request and waits
                 // for the answer; hyper would take the end of file for its departure.

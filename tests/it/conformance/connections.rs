@@ -283,6 +283,26 @@ fn half_closed() -> Vec<Case> {
         )
         .then(Piece::HalfClose)
         .gets(404),
+        case(
+            "half-closed: the last of two",
+            clause,
+            format!("{}{}", get(""), get("Connection: close\r\n")),
+        )
+        .then(Piece::HalfClose)
+        .reaches(forwarded(LINE, ""))
+        .reaches(forwarded(LINE, ""))
+        .gets(200)
+        .gets(200),
+        case(
+            "half-closed: the last of two, after a body",
+            clause,
+            format!("{}{}", post("ab"), get("Connection: close\r\n")),
+        )
+        .then(Piece::HalfClose)
+        .reaches(posted("ab"))
+        .reaches(forwarded(LINE, ""))
+        .gets(200)
+        .gets(200),
         case("half-closed: no request", clause, "").then(Piece::HalfClose),
         case("half-closed: empty lines", clause, "\r\n\r\n").then(Piece::HalfClose),
     ]
