@@ -37,6 +37,8 @@ pub(super) struct Connection {
     looked_at: usize,
     /// The server stopped taking the request: never to be used again.
     spoiled: bool,
+    /// How it said so, before the head of its answer.
+    refused: Option<io::Error>,
 }
 
 /// The body of a request on its way.
@@ -87,6 +89,7 @@ impl Connection {
             accepted: 0,
             looked_at: 0,
             spoiled: false,
+            refused: None,
         }
     }
 
@@ -118,17 +121,22 @@ impl Connection {
     where
         B: Body<Data = Bytes>,
     {
-        let mut refused = None;
-        match self.poll_upload(cx, upload) {
-            Poll::Ready(Ok(())) | Poll::Pending => {}
-            Poll::Ready(Err(Stopped::Body)) => return Poll::Ready(Err(UpstreamError::CallerBody)),
-            Poll::Ready(Err(Stopped::Write(error))) if self.accepted == 0 => {
-                return Poll::Ready(Err(UpstreamError::NeverSent(error)));
-            }
-            // The server may have answered before it stopped reading.
-            Poll::Ready(Err(Stopped::Write(error))) => {
-                self.spoiled = true;
-                refused = Some(error);
+        if !self.spoiled {
+            match self.poll_upload(cx, upload) {
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+                Poll::Ready(Err(Stopped::Body)) => {
+                    return Poll::Ready(Err(UpstreamError::CallerBody));
+                }
+                Poll::Ready(Err(Stopped::Write(error))) if self.accepted == 0 => {
+                    return Poll::Ready(Err(UpstreamError::NeverSent(error)));
+                }
+                // The server may have answered before it stopped reading. The runtime knows
+                // of that only when its poller has seen it, so a read that finds nothing yet
+                // proves nothing; what comes next is the answer or the connection's end.
+                Poll::Ready(Err(Stopped::Write(error))) => {
+                    self.spoiled = true;
+                    self.refused = Some(error);
+                }
             }
         }
         loop {
@@ -149,6 +157,7 @@ impl Connection {
             }
             match self.poll_fill(cx) {
                 Poll::Ready(Ok(0)) if self.input.is_empty() => {
+                    let refused = self.refused.take();
                     let source = refused.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
                     return Poll::Ready(Err(UpstreamError::Broken { reused, source }));
                 }
@@ -161,12 +170,7 @@ impl Connection {
                     let reused = reused && self.input.is_empty();
                     return Poll::Ready(Err(UpstreamError::Broken { reused, source }));
                 }
-                Poll::Pending => {
-                    return match refused {
-                        Some(source) => Poll::Ready(Err(UpstreamError::Broken { reused, source })),
-                        None => Poll::Pending,
-                    };
-                }
+                Poll::Pending => return Poll::Pending,
             }
         }
     }
