@@ -284,6 +284,7 @@ fn a_server_nobody_vouches_for_gets_no_token() {
 fn an_operators_route_extends_the_catalogue() {
     let file = "[[route]]\npath = \"/TEL/\"\nscope = \"client_general\"\n\n[[route]]\npath = \"/beta/*\"\nscope = \"client_email\"\n";
     let running = Setup::default().file(file).start();
+    running.wait_until_ready();
     assert_eq!(running.get("/TEL/?Tel=0612345678&Pays=FRA").status, 200);
     let scope = running.last_received().credentials[0]
         .scope

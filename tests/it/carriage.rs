@@ -411,6 +411,7 @@ fn a_token_that_is_a_callers_own_parameter_stays_the_callers() {
 #[test]
 fn the_token_in_a_query_is_in_no_log_line() {
     let running = Running::start();
+    running.wait_until_ready();
     let _ = running.get("/TEL/?Tel=0612345678&Licence=OURS");
     let token = running.last_received().header_values("authorization")[0].to_vec();
     let token = String::from_utf8(token).unwrap().replace("Bearer ", "");
