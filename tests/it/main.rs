@@ -29,6 +29,7 @@ mod relay;
 mod sandbox;
 mod scenarios;
 mod scrubbing;
+mod streaming;
 mod support;
 mod token_command;
 mod token_request;
