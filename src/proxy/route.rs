@@ -188,28 +188,46 @@ impl RouteTable {
         if is_ambiguous(path) {
             return Err(NoRoute::Ambiguous);
         }
-        if self.leads_to_token_endpoint(path) {
+        if self.token_path.is_reached_by(path) {
             return Err(NoRoute::Unknown);
         }
+        let index = self.find_below(path).ok_or(NoRoute::Unknown)?;
+        if path.contains('%') {
+            self.check_decoded(path, index)?;
+        }
+        Ok(index)
+    }
+
+    fn find_below(&self, path: &str) -> Option<usize> {
         let found = self.below.iter().find(|(prefix, _)| {
             path.get(..prefix.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         });
-        found.map(|(_, index)| *index).ok_or(NoRoute::Unknown)
+        found.map(|(_, index)| *index)
     }
 
-    fn leads_to_token_endpoint(&self, path: &str) -> bool {
-        let mut decoded = path.to_owned();
-        // A server that decodes twice would see through a double encoding.
+    /// What a server decodes, once or more often, has to mean the same route:
+    /// `/x/%64eep/y` is not only below `/x/*`, and `%252e%252e` is `..` to some.
+    fn check_decoded(&self, path: &str, index: usize) -> Result<(), NoRoute> {
+        let mut path = path.to_owned();
         for _ in 0..3 {
-            if self.token_path.is_reached_by(&decoded) {
-                return true;
+            let decoded = percent_decode_str(&path).decode_utf8_lossy().into_owned();
+            if decoded == path {
+                break;
             }
-            decoded = percent_decode_str(&decoded)
-                .decode_utf8_lossy()
-                .into_owned();
+            if self.token_path.is_reached_by(&decoded) {
+                return Err(NoRoute::Unknown);
+            }
+            let trimmed = trim_slashes(&decoded).to_ascii_lowercase();
+            let bare = catalogue::strip_version(&trimmed);
+            let is_exact = self.exact.contains_key(&*trimmed)
+                || (catalogue::is_known(bare) && self.exact.contains_key(bare));
+            if is_ambiguous(&decoded) || is_exact || self.find_below(&decoded) != Some(index) {
+                return Err(NoRoute::Ambiguous);
+            }
+            path = decoded;
         }
-        self.token_path.is_reached_by(&decoded)
+        Ok(())
     }
 }
 
@@ -252,7 +270,8 @@ fn lower_case<'a>(path: &str, buffer: &'a mut [u8; MAX_PATH + 2]) -> Option<&'a 
 }
 
 /// Whether another program could read `path` as a different path: encoded
-/// slashes or dots, backslashes, empty or dot segments, path parameters, NUL.
+/// slashes or dots, backslashes, empty or dot segments, path parameters, and what
+/// ends a path (`?`, `#`, NUL), which is there only when it has been decoded.
 fn is_ambiguous(path: &str) -> bool {
     let encoded = |window: &[u8]| {
         window[0] == b'%'
@@ -261,7 +280,7 @@ fn is_ambiguous(path: &str) -> bool {
                 (b'2', b'e' | b'f') | (b'5', b'c') | (b'3', b'b') | (b'0', b'0')
             )
     };
-    path.contains(['\\', ';'])
+    path.contains(['\\', ';', '?', '#', '\0'])
         || path.contains("//")
         || path
             .split('/')
@@ -358,7 +377,7 @@ mod tests {
             ("/NEW/path/", Ok(Scope::B2b)),
             ("/v1/new/path", Err(NoRoute::Unknown)),
             ("/old/x", Ok(Scope::Civility)),
-            ("/OLD/x/y?", Ok(Scope::Civility)),
+            ("/OLD/x/y", Ok(Scope::Civility)),
             ("/old/deep/x", Ok(Scope::IdCheck)),
             ("/old", Err(NoRoute::Unknown)),
         ] {
@@ -422,6 +441,38 @@ mod tests {
             "/%00/oauth/access_token/",
         ] {
             assert!(table.find(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_path_goes_only_where_it_leads_decoded_too() {
+        let table = table(&[
+            ("/*", Scope::General),
+            ("/x/*", Scope::Civility),
+            ("/x/deep/*", Scope::IdCheck),
+            ("/x/one", Scope::B2b),
+        ]);
+        for (path, expected) in [
+            ("/x/%41%20b", Ok(Scope::Civility)),
+            ("/x/50%25", Ok(Scope::Civility)),
+            ("/x/%E9t%C3%A9", Ok(Scope::Civility)),
+            ("/x/deep/%64eep", Ok(Scope::IdCheck)),
+            ("/%79/z", Ok(Scope::General)),
+            ("/x/%64eep/y", Err(NoRoute::Ambiguous)),
+            ("/x/%2564eep/y", Err(NoRoute::Ambiguous)),
+            ("/%78/y", Err(NoRoute::Ambiguous)),
+            ("/x/%6fne", Err(NoRoute::Ambiguous)),
+            ("/%54EL/", Err(NoRoute::Ambiguous)),
+            ("/v1/T%45L", Err(NoRoute::Ambiguous)),
+            ("/x/%252e%252e/oauth/access_token/", Err(NoRoute::Ambiguous)),
+            ("/x/%25252e%25252e/TEL/", Err(NoRoute::Ambiguous)),
+            ("/x/%252f/y", Err(NoRoute::Ambiguous)),
+            ("/x/y%255cz", Err(NoRoute::Ambiguous)),
+            ("/x/y%253bz", Err(NoRoute::Ambiguous)),
+            ("/oauth%3fx", Err(NoRoute::Ambiguous)),
+            ("/TEL%23", Err(NoRoute::Ambiguous)),
+        ] {
+            assert_eq!(scope(&table, path), expected, "{path}");
         }
     }
 
