@@ -97,7 +97,8 @@ fn line(input: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, Invali
         .take(longest + 2)
         .position(|byte| *byte == b'\n')
     else {
-        return if input.len() > longest {
+        // The carriage return of the longest line may have come without its line feed.
+        return if input.len() > longest + 1 {
             Err(InvalidChunk)
         } else {
             Ok(None)
@@ -119,8 +120,10 @@ fn size(line: &[u8]) -> Result<u64, InvalidChunk> {
         .iter()
         .take_while(|byte| byte.is_ascii_hexdigit())
         .count();
-    let rest = line[digits..].trim_ascii_start();
-    if !(1..=15).contains(&digits) || !(rest.is_empty() || rest[0] == b';') {
+    // Only blanks: a form feed is no space of the grammar.
+    let mut rest = line[digits..].iter();
+    let next = rest.find(|byte| !matches!(byte, b' ' | b'\t'));
+    if !(1..=15).contains(&digits) || !matches!(next, None | Some(b';')) {
         return Err(InvalidChunk);
     }
     let text = std::str::from_utf8(&line[..digits]).map_err(|_| InvalidChunk)?;
@@ -181,6 +184,7 @@ mod tests {
             b"5\r\nhello\n0\r\n\r\n",
             b"5\r\nhelloX0\r\n\r\n",
             b"5 x\r\nhello\r\n0\r\n\r\n",
+            b"5\x0c\r\nhello\r\n0\r\n\r\n",
             b"0x5\r\nhello\r\n0\r\n\r\n",
             b"+5\r\nhello\r\n0\r\n\r\n",
             b"-5\r\nhello\r\n0\r\n\r\n",
@@ -203,6 +207,21 @@ mod tests {
         assert_eq!(decode(&long, 64), Err(InvalidChunk));
         let trailers = [b"0\r\n".to_vec(), b"X: 1\r\n".repeat(1000)].concat();
         assert_eq!(decode(&trailers, 64), Err(InvalidChunk));
+    }
+
+    #[test]
+    fn the_longest_line_is_read_alike_in_any_pieces() {
+        for (length, fits) in [
+            (LONGEST_LINE - 1, true),
+            (LONGEST_LINE, true),
+            (LONGEST_LINE + 1, false),
+        ] {
+            let line = [b"0;".to_vec(), vec![b'x'; length - 2]].concat();
+            let coded = [&line[..], b"\r\n\r\n"].concat();
+            for piece in [1, length + 1, coded.len()] {
+                assert_eq!(decode(&coded, piece).is_ok(), fits, "{length} by {piece}");
+            }
+        }
     }
 
     #[test]
