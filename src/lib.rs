@@ -63,7 +63,7 @@
 //! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`telemetry`] | leaves, importable by all | `caller` → `deadline` |
 //!
 //! [`proxy::hot_parts`] and [`upstream::hot_parts`] are doors for
-//! `benches/hot_parts.rs` alone: nothing of the program comes in by them.
+//! `benches/hot_parts.rs` and `fuzz/` alone: nothing of the program comes in by them.
 //!
 //! # Invariants
 //!

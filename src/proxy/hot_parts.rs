@@ -1,5 +1,5 @@
-//! Doors for `benches/hot_parts.rs`, which times what is private to this part.
-//! Nothing else comes in by them.
+//! Doors for `benches/hot_parts.rs` and `fuzz/`, which time and try what is
+//! private to this part. Nothing else comes in by them.
 
 use std::rc::Rc;
 

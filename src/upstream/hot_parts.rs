@@ -1,13 +1,14 @@
-//! Doors for `benches/hot_parts.rs`, which times what is private to this part.
-//! Nothing else comes in by them.
+//! Doors for `benches/hot_parts.rs` and `fuzz/`, which time and try what is
+//! private to this part. Nothing else comes in by them.
 
 use std::cell::RefCell;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
-use super::head;
+use super::chunked::{Chunked, Step};
+use super::head::{self, Framing, InvalidHead};
 
 /// Appends the head of a GET with these fields.
 pub fn write_get<'a>(
@@ -25,4 +26,80 @@ pub fn read_answer(input: &mut BytesMut) -> Option<(StatusCode, HeaderMap)> {
         .ok()
         .flatten()?;
     Some((head.status, head.fields))
+}
+
+/// An answer's head, and how its body is delimited.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AnswerHead {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields that are left.
+    pub fields: HeaderMap,
+    /// Where the body ends.
+    pub end: BodyEnd,
+    /// The connection can carry another request after this answer.
+    pub reusable: bool,
+}
+
+/// Where an answer's body ends (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyEnd {
+    /// With the head.
+    Head,
+    /// After so many bytes.
+    Length(u64),
+    /// With the last chunk.
+    Chunks,
+    /// With the connection.
+    Close,
+}
+
+/// Takes an answer's head off `input`; `None` when it is incomplete.
+///
+/// # Errors
+/// The head is refused.
+pub fn take_head(input: &mut BytesMut, to_head: bool) -> Result<Option<AnswerHead>, InvalidHead> {
+    if !head::begins_like_an_answer(input) {
+        return Err(InvalidHead::Syntax);
+    }
+    let head = head::read_answer(input, to_head, &RefCell::default())?;
+    Ok(head.map(|head| AnswerHead {
+        status: head.status,
+        fields: head.fields,
+        end: match head.framing {
+            Framing::None => BodyEnd::Head,
+            Framing::Length(length) => BodyEnd::Length(length),
+            Framing::Chunked => BodyEnd::Chunks,
+            Framing::Close => BodyEnd::Close,
+        },
+        reusable: head.reusable,
+    }))
+}
+
+/// Takes the chunked coding off a body.
+pub struct Unchunked(Chunked);
+
+/// A body is not coded in chunks.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotChunked;
+
+impl Default for Unchunked {
+    fn default() -> Self {
+        Self(Chunked::Size)
+    }
+}
+
+impl Unchunked {
+    /// Takes the next piece of the body off `input`; `None` when more is needed,
+    /// and an empty piece at the end.
+    ///
+    /// # Errors
+    /// The coding is refused.
+    pub fn step(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, NotChunked> {
+        match self.0.step(input).map_err(|_| NotChunked)? {
+            Step::Data(data) => Ok(Some(data)),
+            Step::NeedsMore => Ok(None),
+            Step::End => Ok(Some(Bytes::new())),
+        }
+    }
 }
