@@ -19,10 +19,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use memchr::memmem::Finder;
 use tokio::net::TcpStream;
 
 use super::Settings;
-use super::progress::{Phase, Progress, Tracked, Tracker};
+use super::progress::{EMPTY_LINE, Phase, Progress, Tracked, Tracker};
 use super::socket::Watched;
 use crate::caller::Caller;
 use crate::deadline::Registered;
@@ -37,6 +38,8 @@ const FIELDS_AT_HAND: usize = 100;
 #[derive(Debug)]
 pub(super) struct Shared {
     http: http1::Builder,
+    /// Finds the end of a head.
+    pub(super) empty_line: Finder<'static>,
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) draining: Cell<bool>,
@@ -49,6 +52,7 @@ impl Shared {
     pub(super) fn new(settings: &Settings, metrics: Arc<Metrics>, worker: usize) -> Rc<Self> {
         Rc::new(Self {
             http: http(settings),
+            empty_line: Finder::new(EMPTY_LINE),
             header_timeout: settings.header_timeout,
             idle_timeout: settings.idle_timeout,
             draining: Cell::new(false),

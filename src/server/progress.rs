@@ -11,7 +11,6 @@ use http::header::CONNECTION;
 use http::{Request, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use memchr::memchr_iter;
 use pin_project_lite::pin_project;
 
 use super::connection::Shared;
@@ -24,6 +23,9 @@ const LAST_LOOK: Duration = Duration::from_millis(100);
 /// How long an idle connection keeps what HTTP is spoken with. Callers that go on
 /// at once never notice; those that pause for longer than this cost little.
 const PARKED_AFTER: Duration = Duration::from_millis(100);
+
+/// What ends a head.
+pub(super) const EMPTY_LINE: &[u8] = b"\r\n\r\n";
 
 /// Where a connection is in its life.
 #[derive(Debug)]
@@ -101,7 +103,12 @@ impl Progress {
             Phase::Head => {}
             Phase::Request => return,
         }
-        self.after_head.set(after_head(bytes));
+        // Whoever has sent its next requests as well may close its sending side and
+        // still be there (RFC 9112 §9.3.2). A head whose end came in pieces, or with
+        // bare LF, is taken for all that has come.
+        let head = self.shared.empty_line.find(bytes);
+        let rest = head.map_or(0, |at| bytes.len() - at - EMPTY_LINE.len());
+        self.after_head.set(rest as u64);
     }
 
     pub(super) fn request_begins(&self, request: &Request<Incoming>) {
@@ -198,18 +205,6 @@ impl Progress {
     pub(super) fn is_at_rest(&self) -> bool {
         self.is_idle() && self.sending.is_whole() && !self.unwritten.get()
     }
-}
-
-/// How many of these bytes follow the head that ends in them: a body, or requests
-/// that were sent without waiting, whose caller may close its sending side and
-/// still be there (RFC 9112 §9.3.2). Where the head's end came in pieces it is 0.
-fn after_head(bytes: &[u8]) -> u64 {
-    let mut lines = memchr_iter(b'\n', bytes);
-    let rest = lines.find_map(|end| match &bytes[end + 1..] {
-        [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] => Some(rest.len()),
-        _ => None,
-    });
-    rest.unwrap_or(0) as u64
 }
 
 /// Whether no further request follows this one on its connection (RFC 9112 §9.3).
