@@ -16,8 +16,12 @@ use super::connect::Stream;
 use super::error::{AnswerError, UpstreamError};
 use super::head::{self, Framing, Head, Spare};
 
-/// Bytes there is room for at each read.
+/// Bytes there is room for at the first read of an answer, and at most, once
+/// reads come full.
 const READ: usize = 8 * 1024;
+const MOST_READ: usize = 32 * 1024;
+/// Longest announced body that goes out in one piece with its head, when it is there.
+const MOST_JOINED: u64 = 16 * 1024;
 /// Most interim answers (1xx) before the final one.
 const MOST_INTERIM: u8 = 8;
 
@@ -35,6 +39,8 @@ pub(super) struct Connection {
     accepted: u64,
     /// Bytes of `input` that are known not to hold a whole head.
     looked_at: usize,
+    /// Bytes there is room for at the next read.
+    room: usize,
     /// The server stopped taking the request: never to be used again.
     spoiled: bool,
     /// How it said so, before the head of its answer.
@@ -88,6 +94,7 @@ impl Connection {
             unflushed: false,
             accepted: 0,
             looked_at: 0,
+            room: READ,
             spoiled: false,
             refused: None,
         }
@@ -104,6 +111,7 @@ impl Connection {
     pub(super) fn begin(&mut self) {
         self.accepted = 0;
         self.looked_at = 0;
+        self.room = READ;
     }
 
     /// Whether the connection can carry another request now.
@@ -280,21 +288,22 @@ impl Connection {
         B: Body<Data = Bytes>,
     {
         loop {
+            if self.accepted == 0
+                && let Some(uploading) = upload
+                && uploading.may_join_its_head()
+                && let Poll::Ready(piece) = uploading.poll_piece(cx, &mut self.output)?
+            {
+                if piece == Piece::Last {
+                    *upload = None;
+                }
+                continue;
+            }
             ready!(self.poll_write_out(cx)).map_err(Stopped::Write)?;
             let Some(uploading) = upload else {
                 return Poll::Ready(Ok(()));
             };
-            match ready!(uploading.body.as_mut().poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        uploading.frame(&data, &mut self.output)?;
-                    }
-                }
-                Some(Err(_)) => return Poll::Ready(Err(Stopped::Body)),
-                None => {
-                    uploading.end(&mut self.output)?;
-                    *upload = None;
-                }
+            if ready!(uploading.poll_piece(cx, &mut self.output))? == Piece::Last {
+                *upload = None;
             }
         }
     }
@@ -321,12 +330,49 @@ impl Connection {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(READ);
-        pin!(self.stream.read_buf(&mut self.input)).poll(cx)
+        self.input.reserve(self.room);
+        let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+        if read >= self.room {
+            self.room = MOST_READ;
+        }
+        Poll::Ready(Ok(read))
+    }
+}
+
+/// What a look at a request's body has brought.
+#[derive(PartialEq)]
+enum Piece {
+    /// Something, which is in the output now.
+    More,
+    /// Its end, which is.
+    Last,
+}
+
+impl<B: Body<Data = Bytes>> Uploading<B> {
+    fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        output: &mut BytesMut,
+    ) -> Poll<Result<Piece, Stopped>> {
+        Poll::Ready(match ready!(self.body.as_mut().poll_frame(cx)) {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => self.frame(&data, output).map(|()| Piece::More),
+                Err(_) => Ok(Piece::More),
+            },
+            Some(Err(_)) => Err(Stopped::Body),
+            None => self.end(output).map(|()| Piece::Last),
+        })
     }
 }
 
 impl<B> Uploading<B> {
+    /// Whether the body is short enough to wait for in the head's stead: one
+    /// system call less, and one segment. Such a body is kept for another try,
+    /// so nothing is lost when the connection turns out to be gone.
+    fn may_join_its_head(&self) -> bool {
+        matches!(self.framing, Framing::Length(left) if left <= MOST_JOINED)
+    }
+
     fn frame(&mut self, data: &Bytes, output: &mut BytesMut) -> Result<(), Stopped> {
         match &mut self.framing {
             Framing::Length(left) => {
