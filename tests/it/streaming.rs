@@ -478,3 +478,35 @@ fn a_caller_that_asked_first_notices_nothing_of_a_refused_token() {
     assert_eq!(*bodies.lock().unwrap(), ["fourteen bytes"]);
     assert_eq!(server.heads().len(), 2);
 }
+
+/// A short body goes out with its head: one piece for the server to wake up for.
+#[test]
+fn a_short_body_comes_in_one_piece_with_its_head() {
+    const LENGTH: usize = 1024;
+    const CALLS: usize = 10;
+    let came = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&came);
+    let server = Scripted::start(move |_, stream| {
+        // What was read in one breath with the head.
+        noted.lock().unwrap().push(stream.buffer().len());
+        let mut body = [0; LENGTH];
+        stream.read_exact(&mut body).is_ok()
+            && body == [b'a'; LENGTH]
+            && stream
+                .get_mut()
+                .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+                .is_ok()
+    });
+    let running = Setup::default().server(server.url()).start();
+    running.wait_until_ready();
+    let mut connection = Connection::open(running.address);
+    for _ in 0..CALLS {
+        connection.send(format!(
+            "POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+             Content-Length: {LENGTH}\r\n\r\n{}",
+            "a".repeat(LENGTH)
+        ));
+        assert_eq!(connection.answer().status, 204);
+    }
+    assert_eq!(*came.lock().unwrap(), [LENGTH; CALLS]);
+}
