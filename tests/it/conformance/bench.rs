@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::case::{Case, Ends, Got, Piece, Reached, VALUE, shown};
 use crate::support::{PATIENCE, Program, Reaction, Recorded, Recorder};
@@ -76,6 +77,10 @@ fn carry_out(case: &Case, recorder: &Recorder, program: &Program) -> Seen {
     for piece in &case.pieces {
         match piece {
             Piece::Send(bytes) => was_reset |= stream.write_all(bytes).is_err(),
+            Piece::Apart(bytes) => {
+                std::thread::park_timeout(Duration::from_millis(1));
+                was_reset |= stream.write_all(bytes).is_err();
+            }
             Piece::Await(text) => await_text(&mut stream, text, &mut received),
             Piece::HalfClose => drop(stream.shutdown(Shutdown::Write)),
         }
@@ -155,6 +160,7 @@ impl Seen {
                 body: None,
                 whole: true,
                 fields: vec![("x-request-id", Some("probe"))],
+                lines: None,
             });
         }
         match answers {
@@ -219,7 +225,7 @@ impl Seen {
             .pieces
             .iter()
             .filter_map(|piece| match piece {
-                Piece::Send(bytes) => Some(&bytes[..]),
+                Piece::Send(bytes) | Piece::Apart(bytes) => Some(&bytes[..]),
                 Piece::Await(_) | Piece::HalfClose => None,
             })
             .collect();
@@ -244,7 +250,9 @@ impl Seen {
         }
         for piece in &case.pieces {
             let _ = match piece {
-                Piece::Send(bytes) => writeln!(report, "   sent: {}", shown(bytes)),
+                Piece::Send(bytes) | Piece::Apart(bytes) => {
+                    writeln!(report, "   sent: {}", shown(bytes))
+                }
                 Piece::Await(_) | Piece::HalfClose => writeln!(report, "   then: {piece:?}"),
             };
         }
@@ -272,6 +280,8 @@ impl Seen {
 /// An answer as the caller sees it.
 struct Answer {
     status: u16,
+    /// The status line and every field, as they came.
+    lines: Vec<Vec<u8>>,
     fields: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
     whole: bool,
@@ -296,6 +306,10 @@ impl Answer {
             .collect();
         let mut answer = Self {
             status,
+            lines: head[..end - 4]
+                .split(|byte| *byte == b'\n')
+                .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+                .collect(),
             fields: fields?,
             body: Vec::new(),
             whole: true,
@@ -353,6 +367,9 @@ impl Answer {
         if got.whole != self.whole {
             wrong.push(format!("the answer was to be whole: {}", got.whole));
         }
+        if let Some(lines) = &got.lines {
+            wrong.extend(self.lines_mismatch(lines));
+        }
         for (name, value) in &got.fields {
             let seen = self.field(name);
             if seen.as_deref() != value.map(str::as_bytes) {
@@ -362,4 +379,69 @@ impl Answer {
         }
         wrong
     }
+
+    fn lines_mismatch(&self, expected: &[&str]) -> Option<String> {
+        let in_order = |mut lines: Vec<String>| {
+            lines[1..].sort();
+            lines
+        };
+        let seen = self.lines.iter().map(|line| {
+            let line = String::from_utf8_lossy(line);
+            match line.split_once(": ") {
+                Some(("date", date)) if is_now(date) => "date: NOW".to_owned(),
+                Some(("x-request-id", id)) if id.len() == 32 => "x-request-id: ID".to_owned(),
+                Some(_) | None => line.into_owned(),
+            }
+        });
+        let seen = in_order(seen.collect());
+        let expected = in_order(expected.iter().copied().map(str::to_owned).collect());
+        (seen != expected).then(|| format!("the head was to be {expected:?}, not {seen:?}"))
+    }
+}
+
+/// Whether `date` is the present time in the form of RFC 9110 §5.6.7.
+fn is_now(date: &str) -> bool {
+    const SLACK: u64 = 20;
+    let told = (|| {
+        let (weekday, rest) = date.split_once(", ")?;
+        let parts: Vec<&str> = rest.split([' ', ':']).collect();
+        let &[day, month, year, hour, minute, second, "GMT"] = &parts[..] else {
+            return None;
+        };
+        let widths = [day, year, hour, minute, second].map(str::len);
+        let months = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        let month = months.iter().position(|name| *name == month)? as u64;
+        let number = |text: &str| text.parse::<u64>().ok();
+        let year = number(year)?;
+        let is_leap = |year: u64| {
+            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+        };
+        let lengths = [
+            31,
+            28 + u64::from(is_leap(year)),
+            31,
+            30,
+            31,
+            30,
+            31,
+            31,
+            30,
+            31,
+            30,
+        ];
+        let days = (1970..year)
+            .map(|year| 365 + u64::from(is_leap(year)))
+            .sum::<u64>()
+            + lengths[..month as usize].iter().sum::<u64>()
+            + number(day)?.checked_sub(1)?;
+        let weekdays = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        let seconds = number(hour)? * 3600 + number(minute)? * 60 + number(second)?;
+        (widths == [2, 4, 2, 2, 2] && weekday == weekdays[(days % 7) as usize])
+            .then_some(days * 86_400 + seconds)
+    })();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_secs());
+    told.is_some_and(|told| told.abs_diff(now) <= SLACK)
 }

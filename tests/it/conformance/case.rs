@@ -12,6 +12,8 @@ pub(super) const TARGET: &str = "/TEL/?q=V4LU3";
 #[derive(Clone, Debug)]
 pub(super) enum Piece {
     Send(Vec<u8>),
+    /// Sends so that it arrives apart from what was sent before.
+    Apart(Vec<u8>),
     /// Reads until this is the end of all that has come.
     Await(&'static str),
     /// Closes its sending side.
@@ -46,6 +48,9 @@ pub(super) struct Got {
     pub(super) whole: bool,
     /// Fields with their value, joined by ", "; `None` is to be absent.
     pub(super) fields: Vec<(&'static str, Option<&'static str>)>,
+    /// The status line and then every field, letter by letter, in any order. `NOW`
+    /// stands for the present time, `ID` for a request id that the proxy gave.
+    pub(super) lines: Option<Vec<&'static str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +94,13 @@ impl Case {
         self
     }
 
+    /// What is sent, in these pieces.
+    pub(super) fn in_pieces<'a>(mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let pieces = pieces.into_iter().map(<[u8]>::to_vec);
+        self.pieces = pieces.map(Piece::Apart).collect();
+        self
+    }
+
     pub(super) fn then_sends(self, bytes: impl Into<Vec<u8>>) -> Self {
         self.then(Piece::Send(bytes.into()))
     }
@@ -105,6 +117,7 @@ impl Case {
             body: (status == 200).then(|| b"ok".to_vec()),
             whole: true,
             fields: Vec::new(),
+            lines: None,
         });
         self
     }
@@ -130,6 +143,11 @@ impl Case {
 
     pub(super) fn without(mut self, name: &'static str) -> Self {
         self.last().fields.push((name, None));
+        self
+    }
+
+    pub(super) fn lines(mut self, lines: &[&'static str]) -> Self {
+        self.last().lines = Some(lines.to_vec());
         self
     }
 

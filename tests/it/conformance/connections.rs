@@ -122,11 +122,32 @@ fn pipelined() -> Vec<Case> {
         .gets(404)
         .gets(200)
         .kept(),
-        case("byte by byte", clause, "")
-            .then(Piece::Send(get("").into_bytes()))
-            .reaches(forwarded(LINE, ""))
-            .gets(200)
-            .kept(),
+        case(
+            "a refused body without a chunk, then a request",
+            clause,
+            format!(
+                "POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{}",
+                get("")
+            ),
+        )
+        .reaches(forwarded(LINE, ""))
+        .gets(404)
+        .gets(200)
+        .kept(),
+        case(
+            "bodies in one piece with each other",
+            clause,
+            format!("{}{}{}{}", post("ab"), post("cd\r\n"), post("\r\n"), get("")),
+        )
+        .reaches(posted("ab"))
+        .reaches(posted("cd\r\n"))
+        .reaches(posted("\r\n"))
+        .reaches(forwarded(LINE, ""))
+        .gets(200)
+        .gets(200)
+        .gets(200)
+        .gets(200)
+        .kept(),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! `Expect`, interim answers, answers before the request's end, both ways at once.
 
 use super::bench;
-use super::case::{Case, Piece, Reached, TARGET, case, forwarded};
+use super::case::{Case, Piece, Reached, TARGET, case, forwarded, forwarded_as};
 use crate::support::After;
 
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -96,6 +96,88 @@ fn asked_first() -> Vec<Case> {
             head(&format!("GET {TARGET}"), "Expect: 200-ok\r\n"),
         )
         .reaches(forwarded(&format!("GET {TARGET}"), ""))
+        .gets(200)
+        .kept(),
+        case("asks, and sends at once", clause, format!("{}ab", post(asks)))
+            .reaches(posted("ab"))
+            .gets(100)
+            .gets(200)
+            .kept(),
+        case(
+            "asks, and sends no chunk at once",
+            clause,
+            format!(
+                "{}0\r\n\r\n",
+                post("Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n")
+            ),
+        )
+        .reaches(forwarded(&format!("POST {TARGET}"), "").chunked(""))
+        .gets(100)
+        .gets(200)
+        .kept(),
+        case(
+            "asks among others",
+            clause,
+            format!(
+                "{}{}ab{}",
+                head(&format!("GET {TARGET}"), ""),
+                post(asks),
+                head(&format!("GET {TARGET}"), "")
+            ),
+        )
+        .reaches(forwarded(&format!("GET {TARGET}"), ""))
+        .reaches(posted("ab"))
+        .reaches(forwarded(&format!("GET {TARGET}"), ""))
+        .gets(200)
+        .gets(100)
+        .lines(&["HTTP/1.1 100 Continue"])
+        .gets(200)
+        .gets(200)
+        .kept(),
+        case(
+            "asks, has sent, and is refused",
+            clause,
+            format!(
+                "{}ab{}",
+                head("POST /nowhere", asks),
+                head(&format!("GET {TARGET}"), "")
+            ),
+        )
+        .reaches(forwarded(&format!("GET {TARGET}"), ""))
+        .gets(404)
+        .gets(200)
+        .kept(),
+        case(
+            "asks, sends too much, and is refused",
+            clause,
+            post("Expect: 100-continue\r\nContent-Length: 18446744073709551613\r\n"),
+        )
+        .gets(413)
+        .field("connection", "close"),
+        case(
+            "asks for something else with a body",
+            clause,
+            format!("{}ab", post("Expect: 200-ok\r\nContent-Length: 2\r\n")),
+        )
+        .reaches(posted("ab"))
+        .gets(200)
+        .kept(),
+        case(
+            "asks on a connection of 1.0",
+            clause,
+            format!(
+                "POST {TARGET} HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab"
+            ),
+        )
+        .reaches(
+            forwarded_as(
+                &format!("POST {TARGET}"),
+                "content-length: 2\r\n",
+                "1.0",
+                "client_phone",
+            )
+            .with("ab"),
+        )
         .gets(200)
         .kept(),
         case("asks, and leaves", clause, post(asks))

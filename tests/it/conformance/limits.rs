@@ -24,7 +24,7 @@ fn targets() -> Vec<Case> {
         .gets(200)
         .kept()
     });
-    let refused = [8_001, 9_000, 30_000, 60_000]
+    let refused = [8_001, 9_000, 30_000, 60_000, 65_500]
         .into_iter()
         .map(move |length| {
             case(
@@ -75,7 +75,36 @@ fn heads() -> Vec<Case> {
         .map(move |size| {
             case(format!("a head of {size} bytes"), "RFC 6585 §5", sent(size)).gets(431)
         });
-    served.chain(refused).collect()
+    // Empty lines without end are no head at all.
+    let empty = case(
+        "70000 bytes of empty lines",
+        "RFC 6585 §5",
+        "\r\n".repeat(35_000),
+    )
+    .gets(431)
+    .lines(&[
+        "HTTP/1.1 431 Request Header Fields Too Large",
+        "connection: close",
+        "content-length: 0",
+        "date: NOW",
+    ]);
+    // As large a head as there may be, and the next one right behind it.
+    let full = sent(65_536);
+    let value = "a".repeat(full.len() - LINE.len() - "X-Large: ".len() - 4);
+    let and_next = case(
+        "a head of 65536 bytes, then a request",
+        "RFC 9110 §5.4",
+        format!("{full}{LINE}\r\n"),
+    )
+    .reaches(forwarded(
+        "GET /TEL/?q=V4LU3",
+        &format!("x-large: {value}\r\n"),
+    ))
+    .reaches(forwarded("GET /TEL/?q=V4LU3", ""))
+    .gets(200)
+    .gets(200)
+    .kept();
+    served.chain(refused).chain([empty, and_next]).collect()
 }
 
 /// RFC 6585 §5: a hundred fields are served, more is a 431.

@@ -8,6 +8,7 @@ mod bench;
 mod case;
 
 mod answer_fields;
+mod answer_form;
 mod answer_framing;
 mod answer_syntax;
 mod connections;
@@ -15,6 +16,7 @@ mod expectations;
 mod fields;
 mod limits;
 mod methods;
+mod pieces;
 mod request_framing;
 mod request_syntax;
 mod target;
@@ -27,17 +29,19 @@ use case::Case;
 type Group = (&'static str, fn() -> Vec<Case>, usize);
 
 const GROUPS: &[Group] = &[
-    ("request framing", request_framing::cases, 124),
-    ("request syntax", request_syntax::cases, 144),
+    ("request framing", request_framing::cases, 152),
+    ("request syntax", request_syntax::cases, 154),
     ("target", target::cases, 125),
     ("fields", fields::cases, 99),
     ("methods", methods::cases, 46),
-    ("connections", connections::cases, 73),
-    ("expectations", expectations::cases, 19),
-    ("limits", limits::cases, 26),
+    ("connections", connections::cases, 76),
+    ("pieces", pieces::cases, 478),
+    ("expectations", expectations::cases, 26),
+    ("limits", limits::cases, 29),
     ("answer framing", answer_framing::cases, 124),
+    ("answer form", answer_form::cases, 33),
     ("answer syntax", answer_syntax::cases, 59),
-    ("answer fields", answer_fields::cases, 30),
+    ("answer fields", answer_fields::cases, 33),
 ];
 
 #[test]

@@ -15,6 +15,8 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(taken());
     cases.extend(broken_chunks());
     cases.extend(lenient_chunks());
+    cases.extend(broken_trailers());
+    cases.extend(too_much_besides());
     cases.extend(cut());
     cases.extend(two_framings());
     cases
@@ -46,6 +48,10 @@ fn refused_lengths() -> Vec<Case> {
         ("full-width digits", "Content-Length: \u{ff15}\r\n"),
         ("2^64", "Content-Length: 18446744073709551616\r\n"),
         ("2^64 + 5", "Content-Length: 18446744073709551621\r\n"),
+        (
+            "5 and a word",
+            "Content-Length: 5\r\nContent-Length: five\r\n",
+        ),
         ("twenty digits", "Content-Length: 99999999999999999999\r\n"),
         ("an internal NUL", "Content-Length: 5\0\r\n"),
         ("a vertical tab", "Content-Length: \u{b}5\r\n"),
@@ -216,6 +222,16 @@ fn taken() -> Vec<Case> {
             .reaches(forwarded(LINE, "").with_no_body())
             .gets(200)
             .kept(),
+        length(
+            "5 with a zero in front",
+            "Content-Length: 05\r\n",
+            "content-length: 05\r\n",
+        ),
+        length(
+            "5 and 05",
+            "Content-Length: 5\r\nContent-Length: 05\r\n",
+            "content-length: 5\r\n",
+        ),
         coded("one", "chunked", "2\r\nab\r\n0\r\n\r\n", "ab"),
         coded(
             "coding in capitals",
@@ -246,6 +262,54 @@ fn taken() -> Vec<Case> {
             "size with zeros in front",
             "chunked",
             "0002\r\nab\r\n0\r\n\r\n",
+            "ab",
+        ),
+        coded(
+            "size with more zeros than a number has digits",
+            "chunked",
+            "00000000000000000000000000000002\r\nab\r\n0\r\n\r\n",
+            "ab",
+        ),
+        coded(
+            "an empty extension",
+            "chunked",
+            "2;\r\nab\r\n0;\r\n\r\n",
+            "ab",
+        ),
+        coded(
+            "an extension in UTF-8",
+            "chunked",
+            "2;a=\"\u{e9}\"\r\nab\r\n0\r\n\r\n",
+            "ab",
+        ),
+        coded(
+            "a trailer in UTF-8",
+            "chunked",
+            "2\r\nab\r\n0\r\nX-Sum: \u{e9}\r\n\r\n",
+            "ab",
+        ),
+        coded(
+            "an empty trailer",
+            "chunked",
+            "2\r\nab\r\n0\r\nX-Sum:\r\n\r\n",
+            "ab",
+        ),
+        coded(
+            "as many extensions as are read",
+            "chunked",
+            &format!("2;{}\r\nab\r\n0\r\n\r\n", "e".repeat(16_000)),
+            "ab",
+        ),
+        coded(
+            "as large a trailer as is read",
+            "chunked",
+            &format!("2\r\nab\r\n0\r\nX: {}\r\n\r\n", "t".repeat(16_000)),
+            "ab",
+        ),
+        coded(
+            "as many trailers as are read",
+            "chunked",
+            &format!("2\r\nab\r\n0\r\n{}\r\n", "X: t\r\n".repeat(100)),
             "ab",
         ),
         coded(
@@ -368,6 +432,71 @@ fn lenient_chunks() -> Vec<Case> {
     .collect()
 }
 
+/// RFC 9112 §7.1.2: a trailer is fields and an empty line.
+fn broken_trailers() -> Vec<Case> {
+    [
+        ("no colon", "X-Sum\r\n\r\n"),
+        ("a space before the colon", "X-Sum : 1\r\n\r\n"),
+        ("a space in front", " X-Sum: 1\r\n\r\n"),
+        ("no name", ": 1\r\n\r\n"),
+        ("a name that is not ASCII", "X-\u{e9}: 1\r\n\r\n"),
+        ("folding", "X-Sum: 1\r\n 2\r\n\r\n"),
+        ("a NUL", "X-Sum: \0\r\n\r\n"),
+        ("a bare CR", "X-Sum: 1\r2\r\n\r\n"),
+        ("a CR before the end", "X-Sum: 1\r\r\n\r\n"),
+        ("a bare LF and another field", "X-Sum: 1\nX-B: 2\r\n\r\n"),
+        ("an end that is a bare CR", "\rx"),
+    ]
+    .into_iter()
+    .map(|(name, trailer)| {
+        let body = format!("2\r\nab\r\n0\r\n{trailer}");
+        let sent = post("Transfer-Encoding: chunked\r\n", &body);
+        case(format!("broken trailer: {name}"), "RFC 9112 §7.1.2", sent)
+            .then(Piece::HalfClose)
+            .reaches(Reached::NeverWhole)
+            .gets(400)
+    })
+    .collect()
+}
+
+/// RFC 9112 §7.1.1, §12: what comes besides the data of a body has limits as a
+/// head has, for the whole of the body.
+fn too_much_besides() -> Vec<Case> {
+    let extended = format!("1;{}\r\na\r\n", "e".repeat(9_000));
+    [
+        (
+            "a chunk's extensions",
+            format!("2;{}\r\nab\r\n0\r\n\r\n", "e".repeat(17_000)),
+        ),
+        (
+            "the extensions of all chunks",
+            format!("{extended}{extended}0\r\n\r\n"),
+        ),
+        (
+            "a trailer",
+            format!("2\r\nab\r\n0\r\nX: {}\r\n\r\n", "t".repeat(17_000)),
+        ),
+        (
+            "trailers",
+            format!("2\r\nab\r\n0\r\n{}\r\n", "X: t\r\n".repeat(101)),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, body)| {
+        let sent = post("Transfer-Encoding: chunked\r\n", &body);
+        case(format!("too much: {name}"), "RFC 9112 §7.1.1", sent)
+            .reaches(Reached::NeverWhole)
+            .gets(400)
+    })
+    .chain(
+        [("the longest length", u64::MAX - 2, 413)].map(|(name, length, status)| {
+            let sent = post(&format!("Content-Length: {length}\r\n"), "ab");
+            case(format!("too much: {name}"), "RFC 9110 §8.6", sent).gets(status)
+        }),
+    )
+    .collect()
+}
+
 /// RFC 9112 §8: an incomplete request is never forwarded as a whole one.
 fn cut() -> Vec<Case> {
     let chunked = "Transfer-Encoding: chunked\r\n";
@@ -442,6 +571,10 @@ fn two_framings() -> Vec<Case> {
         (
             "in capitals",
             "CONTENT-LENGTH: 6\r\nTRANSFER-ENCODING: CHUNKED\r\n",
+        ),
+        (
+            "a length on each side",
+            "Content-Length: 6\r\nTransfer-Encoding: chunked\r\nContent-Length: 6\r\n",
         ),
         (
             "a length that is nominated",

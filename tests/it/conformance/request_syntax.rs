@@ -85,6 +85,21 @@ fn request_lines() -> Vec<Case> {
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
         ),
         ("a NUL", "\0\r\n\r\n".to_owned()),
+        (
+            "TLS, not even a line",
+            "\x16\x03\x01\x02\0\x01\0\x01".to_owned(),
+        ),
+        ("a NUL before its end", "GET /TEL/\0".to_owned()),
+        ("a line of 0.9", format!("GET {TARGET}\r\n")),
+        ("a bare CR before it", format!("\r{}", get(""))),
+        (
+            "an empty line and a bare CR before it",
+            format!("\r\n\r{}", get("")),
+        ),
+        (
+            "a space and an empty line before it",
+            format!(" \r\n{}", get("")),
+        ),
         ("SSH", "SSH-2.0-OpenSSH_9.6\r\n\r\n".to_owned()),
     ];
     let refused = refused
@@ -93,6 +108,11 @@ fn request_lines() -> Vec<Case> {
     let taken = [
         ("one empty line before it", format!("\r\n{}", get(""))),
         ("empty lines before it", format!("\r\n\r\n\r\n{}", get(""))),
+        ("bare LF before it", format!("\n\n{}", get(""))),
+        (
+            "a thousand empty lines before it",
+            format!("{}{}", "\r\n".repeat(1000), get("")),
+        ),
     ];
     let taken = taken.into_iter().map(|(name, sent)| {
         case(format!("request line: {name}"), "RFC 9112 §2.2", sent)
@@ -141,11 +161,29 @@ fn versions() -> Vec<Case> {
         )
         .gets(400)
     })
-    .chain([case(
-        "the HTTP/2 preface",
-        "RFC 9113 §3.4",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
-    )])
+    .chain([
+        case(
+            "the HTTP/2 preface",
+            "RFC 9113 §3.4",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        ),
+        case(
+            "the HTTP/2 preface after a request",
+            "RFC 9113 §3.4",
+            format!(
+                "{}PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+                get("")
+            ),
+        )
+        .reaches(forwarded(LINE, ""))
+        .gets(200),
+        case(
+            "half of the HTTP/2 preface",
+            "RFC 9113 §3.4",
+            "PRI * HTTP/2.0\r\n\r\n",
+        )
+        .gets(400),
+    ])
     .collect()
 }
 
