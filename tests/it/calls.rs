@@ -329,6 +329,21 @@ fn a_caller_that_leaves_takes_its_call_along() {
     });
 }
 
+/// One that keeps its connection has no reason to close its sending side but to
+/// leave; one that has said that this is its last request has.
+#[test]
+fn a_caller_that_closes_its_half_without_a_word_is_taken_for_gone() {
+    let running = Setup::default().fault("business:hang").start();
+    let mut keeps = Connection::open(running.address);
+    keeps.send_get("/TEL/?Tel=0612345678");
+    eventually("DQE has the call", || !running.received().is_empty());
+    keeps.finish_sending();
+    assert!(keeps.is_at_end());
+    eventually("the call to DQE is abandoned", || {
+        running.last_received().abandoned
+    });
+}
+
 #[test]
 fn a_slow_token_endpoint_is_never_waited_for_while_a_token_lives() {
     let running = Setup::default().token_life(Duration::from_secs(3)).start();

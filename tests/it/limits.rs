@@ -3,8 +3,10 @@
 //! limit nothing changes, and that all is well again when the pressure ends.
 
 use std::io::{BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{Answer, Connection, Running, Scripted, Setup, call, eventually};
@@ -461,6 +463,38 @@ fn a_caller_with_enough_connections_takes_no_place_of_others() {
     eventually("the caller may have one more again", || {
         running.get(CALL).status == 200
     });
+}
+
+/// Requests that are answered as fast as they come are no reason not to look at
+/// anybody else.
+#[test]
+fn a_flood_of_requests_on_one_connection_holds_up_no_other() {
+    let running = Setup::default().set("LISTENER_THREADS", "1").start();
+    running.wait_until_ready();
+    let answered = Arc::new(AtomicUsize::new(0));
+    let mut flooding = Connection::open(running.address);
+    let mut sender = flooding.second_half();
+    let reader = flooding.second_half();
+    let sending = std::thread::spawn(move || {
+        let many = "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500);
+        while sender.write_all(many.as_bytes()).is_ok() {}
+    });
+    let counter = Arc::clone(&answered);
+    let reading = std::thread::spawn(move || {
+        while flooding.try_answer(false).is_some() {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let count = || answered.load(Ordering::Relaxed);
+    eventually("the flood has risen", || count() > 1_000);
+    for _ in 0..20 {
+        assert_eq!(running.get(CALL).status, 200);
+    }
+    let before = count();
+    eventually("it goes on", || count() > before);
+    reader.shutdown(Shutdown::Both).unwrap();
+    sending.join().unwrap();
+    reading.join().unwrap();
 }
 
 /// A caller that takes nothing of its answer is no burden for longer than the

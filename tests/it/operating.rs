@@ -101,6 +101,23 @@ fn a_drain_lets_thirty_slow_requests_finish() {
     );
 }
 
+/// RFC 9112 §9.6: a caller that is told so does not lose its next request.
+#[test]
+fn an_answer_during_a_drain_says_that_it_is_the_last() {
+    let running = Setup::default().fault("business:slow=700ms").start();
+    running.wait_until_ready();
+    let mut caller = Connection::open(running.address);
+    caller.send_get(CALL);
+    eventually("it is at DQE", || !running.received().is_empty());
+    running.handle.drain();
+    let answer = caller.answer();
+    assert_eq!(
+        (answer.status, answer.field("connection").as_deref()),
+        (200, Some("close"))
+    );
+    assert!(caller.is_at_end());
+}
+
 #[test]
 fn a_draining_proxy_is_unready_before_it_stops_accepting() {
     let running = Setup::default().set("DRAIN_DELAY", "1s").start();
