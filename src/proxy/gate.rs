@@ -4,7 +4,7 @@
 use std::net::Ipv6Addr;
 
 use http::header::{HOST, HeaderMap, HeaderName, ORIGIN, REFERER, TRANSFER_ENCODING};
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, Version};
 
 use super::cors::{Origins, Reader};
@@ -105,8 +105,8 @@ impl Gate {
         if noted.coded && !is_chunked_alone(fields) {
             return Err(ProxyError::CodingNotSupported);
         }
-        check_one_host(request.version(), fields)?;
-        self.check_host(fields)?;
+        let host = one_host(request.version(), fields)?;
+        self.check_host(host)?;
         if noted.browser {
             self.check_site(fields)?;
         }
@@ -122,16 +122,11 @@ impl Gate {
         Ok(Passage::GoesOn)
     }
 
-    fn check_host(&self, fields: &HeaderMap) -> Result<(), ProxyError> {
-        if self.hosts.is_empty() {
-            return Ok(());
-        }
-        let host = host_name(fields).ok_or(ProxyError::HostNotAllowed)?;
-        let listed = self
-            .hosts
-            .iter()
-            .any(|listed| listed.eq_ignore_ascii_case(host.host()));
-        if listed {
+    /// Whether requests for this name, which has no port, are answered.
+    fn check_host(&self, host: &[u8]) -> Result<(), ProxyError> {
+        let is_this = |listed: &String| listed.as_bytes().eq_ignore_ascii_case(host);
+        let is_listed = !host.is_empty() && self.hosts.iter().any(is_this);
+        if is_listed || self.hosts.is_empty() {
             Ok(())
         } else {
             Err(ProxyError::HostNotAllowed)
@@ -177,47 +172,48 @@ fn is_chunked_alone(fields: &HeaderMap) -> bool {
 }
 
 /// RFC 9112 §3.2: one valid `Host` field in HTTP/1.1, at most one in HTTP/1.0.
-fn check_one_host(version: Version, fields: &HeaderMap) -> Result<(), ProxyError> {
+/// Returns its name without the port; empty where there is none.
+fn one_host(version: Version, fields: &HeaderMap) -> Result<&[u8], ProxyError> {
     let mut hosts = fields.get_all(HOST).iter();
-    let valid = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => is_host(host.as_bytes()),
-        (None, _) => version == Version::HTTP_10,
-        (Some(_), Some(_)) => false,
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host_name(host.as_bytes()),
+        (None, _) => (version == Version::HTTP_10).then_some(&b""[..]),
+        (Some(_), Some(_)) => None,
     };
-    if valid {
-        Ok(())
-    } else {
-        Err(ProxyError::HostInvalid)
-    }
+    host.ok_or(ProxyError::HostInvalid)
 }
 
-/// `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2); may be empty.
-fn is_host(text: &[u8]) -> bool {
+/// The name in `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2), with
+/// the brackets of an address. It may be empty; `None` when anything is wrong.
+fn host_name(text: &[u8]) -> Option<&[u8]> {
     let (host, port) = match text {
         [b'[', rest @ ..] => {
-            let Some(end) = rest.iter().position(|byte| *byte == b']') else {
-                return false;
-            };
-            let address = std::str::from_utf8(&rest[..end]).unwrap_or_default();
-            if address.parse::<Ipv6Addr>().is_err() {
-                return false;
-            }
-            (&b""[..], &rest[end + 1..])
+            let length = rest.iter().position(|byte| *byte == b']')?;
+            let address = std::str::from_utf8(&rest[..length]).ok()?;
+            address.parse::<Ipv6Addr>().ok()?;
+            text.split_at("[".len() + length + "]".len())
         }
         _ => {
             let end = text.iter().position(|byte| *byte == b':');
-            text.split_at(end.unwrap_or(text.len()))
+            let (name, port) = text.split_at(end.unwrap_or(text.len()));
+            is_name(name).then_some((name, port))?
         }
     };
     let is_port = match port {
-        [] | [b':'] => true,
-        [b':', digits @ ..] => {
-            digits.iter().all(u8::is_ascii_digit)
-                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
-        }
+        [] => true,
+        [b':', digits @ ..] => is_port(digits),
         _ => false,
     };
-    is_port && is_name(host)
+    is_port.then_some(host)
+}
+
+/// Digits of at most 65535, or none.
+fn is_port(digits: &[u8]) -> bool {
+    let number = digits.iter().try_fold(0_u16, |number, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    });
+    number.is_some()
 }
 
 /// `reg-name`, which an IPv4 address is as well.
@@ -255,10 +251,6 @@ fn check_form(method: &Method, uri: &Uri) -> Result<(), ProxyError> {
     } else {
         Err(ProxyError::TargetNotAllowed)
     }
-}
-
-fn host_name(fields: &HeaderMap) -> Option<Authority> {
-    fields.get(HOST)?.to_str().ok()?.parse().ok()
 }
 
 /// Whether the page came from the very host name it calls.
@@ -314,6 +306,11 @@ mod tests {
             (&closed, "[::1]:8080", "passes"),
             (&closed, "evil.example", "host_not_allowed"),
             (&closed, "proxy.internal.evil.example", "host_not_allowed"),
+            (&closed, "proxy.internal:", "passes"),
+            (&closed, "[::1]", "passes"),
+            (&closed, "[::2]", "host_not_allowed"),
+            (&closed, "", "host_not_allowed"),
+            (&closed, ":8080", "host_not_allowed"),
         ] {
             assert_eq!(verdict(gate, "GET", &[("host", host)]), expected, "{host}");
         }
