@@ -8,7 +8,7 @@
 //! callers sent stands in answers too, so a signature counts only where DQE
 //! writes it, never where an answer repeats what it was asked.
 
-use memchr::memchr2_iter;
+use memchr::memchr3_iter;
 
 use super::Scope;
 
@@ -31,8 +31,6 @@ pub enum Reading {
 const KO: &[u8] = b"** LICENCE KO **";
 const DOWN: &[u8] = b"Licence Down";
 const UNAUTHORIZED: &[u8] = b"unauthorized_client";
-/// The word that is in [`KO`] and [`DOWN`], as each writes it.
-const LICENCE: [&[u8]; 2] = [b"LICENCE", b"Licence"];
 
 /// ID Mobile's `error_id` of "invalid or expired token".
 const MOBILE_DEAD: &[u8] = b"30";
@@ -44,12 +42,65 @@ const MOBILE_DEAD: &[u8] = b"30";
 pub fn read(family: Scope, head: &[u8], is_whole: bool) -> Reading {
     let looked_at = &head[..head.len().min(LOOKED_AT)];
     let is_whole = is_whole && looked_at.len() == head.len();
+    if is_honest_at_sight(family, looked_at, is_whole) {
+        return Reading::Honest;
+    }
     match document(family, Cursor::new(looked_at, is_whole)) {
         Ok(reading) => reading,
         // Nothing that follows is looked at.
         Err(RanOut) if is_whole || looked_at.len() == LOOKED_AT => Reading::Honest,
         Err(RanOut) => Reading::Unclear,
     }
+}
+
+/// Whether this is seen without taking the document apart, as of nearly every
+/// answer: of most families its first member tells, of the others the absence
+/// of anything like a refusal from the whole of it.
+fn is_honest_at_sight(family: Scope, text: &[u8], is_whole: bool) -> bool {
+    let Some(name) = first_name(text) else {
+        return false;
+    };
+    match family {
+        Scope::IdMobile => false,
+        Scope::Phone | Scope::Email => is_whole && name != b"Latitude" && refuses_nothing(text),
+        Scope::Address | Scope::IdCheck | Scope::General | Scope::B2b | Scope::Civility => {
+            !matches!(
+                name,
+                b"IdError" | b"error" | b"status" | b"message" | b"details" | b"Latitude"
+            )
+        }
+    }
+}
+
+/// The name of a document's first member that is neither an object nor an
+/// array. `None` as well where it is written in an uncommon way, with spaces or
+/// escapes, or is still to come.
+fn first_name(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text;
+    while let [b'{', b'"', inner @ ..] = rest {
+        let end = inner.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        let (name, after) = inner.split_at(end);
+        match after {
+            [b'"', b':', b'{', ..] => rest = &after[2..],
+            [b'"', b':', b'"' | b'-' | b'0'..=b'9' | b'a'..=b'z', ..] => return Some(name),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Whether there is no refusal in `text`, wherever DQE may write one.
+fn refuses_nothing(text: &[u8]) -> bool {
+    // Letters that are rare in answers, one of them in each refusal.
+    let is_in_refusal = |at: usize| {
+        let (before, from) = text.split_at(at);
+        match from.first() {
+            Some(b'w') => before.ends_with(b"Licence Do"),
+            Some(b'z') => before.ends_with(b"unauthori"),
+            Some(_) | None => from.starts_with(b"** LICENCE"),
+        }
+    };
+    !memchr3_iter(b'w', b'z', b'*', text).any(is_in_refusal)
 }
 
 /// The bytes at hand end before the document does.
@@ -324,15 +375,9 @@ impl<'a> Cursor<'a> {
     }
 
     /// Whether what is left of a whole document, one that stands there as it is,
-    /// has no refusal in it. Most answers are told by this, without taking each
-    /// of their members apart.
+    /// has no refusal in it.
     fn refuses_nothing(&self) -> bool {
-        // Every refusal has one of these two words.
-        let begins_refusal = |at: usize| {
-            let (before, from) = self.rest.split_at(at);
-            LICENCE.iter().any(|word| from.starts_with(word)) || before.ends_with(b"unauthorized")
-        };
-        self.is_whole && !self.is_called && !memchr2_iter(b'L', b'_', self.rest).any(begins_refusal)
+        self.is_whole && !self.is_called && refuses_nothing(self.rest)
     }
 
     fn skip_space(&mut self) -> Result<Option<u8>, RanOut> {
