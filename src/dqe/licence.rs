@@ -72,23 +72,23 @@ pub fn without<'a>(text: &'a [u8], name: &str) -> Cow<'a, [u8]> {
 /// given, since DQE takes a name in another letter case for a missing one.
 /// Every other byte and the order stay as they are.
 pub fn set(text: &[u8], name: &str, token: &Encoded, out: &mut Vec<u8>) {
+    // The common case.
+    if !is_in(text, name) {
+        out.extend_from_slice(text);
+        separate(out, &mut text.is_empty());
+        return write(name, token, out);
+    }
     let mut is_first = true;
     let mut is_set = false;
-    if !text.is_empty() {
-        for parameter in parameters(text) {
-            if !is_credential(parameter, name) {
-                separate(out, &mut is_first);
-                out.extend_from_slice(parameter);
-            } else if !is_set {
-                is_set = true;
-                separate(out, &mut is_first);
-                write(name, token, out);
-            }
+    for parameter in parameters(text) {
+        if !is_credential(parameter, name) {
+            separate(out, &mut is_first);
+            out.extend_from_slice(parameter);
+        } else if !is_set {
+            is_set = true;
+            separate(out, &mut is_first);
+            write(name, token, out);
         }
-    }
-    if !is_set {
-        separate(out, &mut is_first);
-        write(name, token, out);
     }
 }
 
@@ -109,6 +109,24 @@ fn write(name: &str, token: &Encoded, out: &mut Vec<u8>) {
 }
 
 fn is_credential(parameter: &[u8], name: &str) -> bool {
+    may_begin(parameter, name) && has_name(parameter, name)
+}
+
+/// Whether the first byte is that of a name of a credential, which tells most
+/// parameters apart. A name that is encoded may begin with any letter.
+fn may_begin(parameter: &[u8], name: &str) -> bool {
+    let Some(first) = parameter.first() else {
+        return false;
+    };
+    let begins = |name: &str| {
+        name.bytes()
+            .next()
+            .is_some_and(|byte| byte.eq_ignore_ascii_case(first))
+    };
+    *first == b'%' || begins(CALLERS) || begins(name)
+}
+
+fn has_name(parameter: &[u8], name: &str) -> bool {
     let written = match parameter.iter().position(|byte| *byte == b'=') {
         Some(end) => &parameter[..end],
         None => parameter,
