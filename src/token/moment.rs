@@ -38,7 +38,21 @@ impl Moment {
     /// two clocks say, and zero when both say that it lies ahead.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Duration {
-        self.monotonic_since(earlier).max(self.wall_since(earlier))
+        let by_wall = self.wall_since(earlier);
+        // Comparing instants costs a fraction of subtracting them.
+        match earlier.monotonic.checked_add(by_wall) {
+            Some(then) if self.monotonic <= then => by_wall,
+            Some(_) | None => self.monotonic_since(earlier).max(by_wall),
+        }
+    }
+
+    /// Whether less than `duration` has passed since `earlier`, by both clocks.
+    #[must_use]
+    pub fn is_within(&self, duration: Duration, earlier: &Self) -> bool {
+        // An instant beyond what a clock can tell is never reached.
+        let monotonic = earlier.monotonic.checked_add(duration);
+        let wall = earlier.wall.checked_add(duration);
+        monotonic.is_none_or(|end| self.monotonic < end) && wall.is_none_or(|end| self.wall < end)
     }
 
     /// What the monotonic clock says has passed since `earlier`.
@@ -85,5 +99,17 @@ mod tests {
         };
         assert_eq!(set_back.since(&start), MINUTE);
         assert_eq!(start.since(&start.later(MINUTE)), Duration::ZERO);
+        for (now, passed) in [
+            (start.later(MINUTE), MINUTE),
+            (slept, MINUTE),
+            (set_back, MINUTE),
+        ] {
+            assert!(!now.is_within(passed, &start), "{now:?}");
+            assert!(
+                now.is_within(passed + Duration::from_nanos(1), &start),
+                "{now:?}"
+            );
+            assert!(now.is_within(Duration::MAX, &start), "{now:?}");
+        }
     }
 }

@@ -196,10 +196,11 @@ impl Term {
         now.since(&self.asked)
     }
 
-    /// Whether it may still be sent.
+    /// Whether it may still be sent: younger than [`Self::unusable_after`] by
+    /// both clocks.
     #[must_use]
     pub(super) fn is_usable(&self, now: &Moment) -> bool {
-        self.age(now) < self.unusable_after
+        now.is_within(self.unusable_after, &self.asked)
     }
 
     /// Time to its expiry; zero when that has passed.
