@@ -4,6 +4,7 @@
 //! table and the server cannot see two different paths.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
@@ -95,11 +96,20 @@ pub fn in_force(rules: &[Rule]) -> Vec<Rule> {
 #[derive(Debug)]
 pub struct RouteTable {
     routes: Vec<Route>,
-    /// Lower-case path without slashes at its ends → index.
-    exact: HashMap<Box<str>, usize>,
+    /// Lower-case path without slashes at its ends.
+    exact: HashMap<Box<[u8]>, Whole, BuildHasherDefault<PathHasher>>,
     /// Lower-case prefix that begins and ends with a slash → index; longest first.
     below: Vec<(Box<str>, usize)>,
     token_path: TokenPath,
+}
+
+/// Where a whole path leads.
+#[derive(Clone, Copy, Debug)]
+struct Whole {
+    /// Index of the route.
+    route: usize,
+    /// It is in the catalogue, and so may stand behind a version segment.
+    is_known: bool,
 }
 
 /// Why no route is taken.
@@ -122,7 +132,7 @@ impl RouteTable {
     ) -> Self {
         let mut table = Self {
             routes: Vec::new(),
-            exact: HashMap::new(),
+            exact: HashMap::default(),
             below: Vec::new(),
             token_path,
         };
@@ -148,7 +158,12 @@ impl RouteTable {
                 // Looked at once here, so that `find` need not for a whole path.
                 Pattern::Exact(path) if table.token_path.is_reached_by(path) => {}
                 Pattern::Exact(_) => {
-                    table.exact.insert(rule.key(), index);
+                    let path = rule.key();
+                    let whole = Whole {
+                        route: index,
+                        is_known: catalogue::is_known(&path),
+                    };
+                    table.exact.insert(path.into_boxed_bytes(), whole);
                 }
                 Pattern::Below(_) => table.below.push((rule.key(), index)),
             }
@@ -171,19 +186,10 @@ impl RouteTable {
     /// # Errors
     /// See [`NoRoute`]. A token endpoint is never found, whatever the rules say.
     pub fn find(&self, path: &str) -> Result<usize, NoRoute> {
-        let mut buffer = [0; MAX_PATH + 2];
-        if let Some(lower) = lower_case(path, &mut buffer) {
-            let trimmed = trim_slashes(lower);
-            if let Some(index) = self.exact.get(trimmed) {
-                return Ok(*index);
-            }
-            let bare = catalogue::strip_version(trimmed);
-            if bare.len() != trimmed.len()
-                && catalogue::is_known(bare)
-                && let Some(index) = self.exact.get(bare)
-            {
-                return Ok(*index);
-            }
+        if path.len() <= MAX_PATH + 2
+            && let Some(index) = self.find_whole(trim_slashes(path))
+        {
+            return Ok(index);
         }
         if is_ambiguous(path) {
             return Err(NoRoute::Ambiguous);
@@ -196,6 +202,23 @@ impl RouteTable {
             self.check_decoded(path, index)?;
         }
         Ok(index)
+    }
+
+    /// `path` is without slashes at its ends.
+    fn find_whole(&self, path: &str) -> Option<usize> {
+        let mut buffer = [0; MAX_PATH + 2];
+        let lower = buffer.get_mut(..path.len())?;
+        lower.copy_from_slice(path.as_bytes());
+        lower.make_ascii_lowercase();
+        if let Some(whole) = self.exact.get(lower) {
+            return Some(whole.route);
+        }
+        let bare = catalogue::strip_version(path);
+        if bare.len() == path.len() {
+            return None;
+        }
+        let whole = self.exact.get(&lower[path.len() - bare.len()..])?;
+        whole.is_known.then_some(whole.route)
     }
 
     fn find_below(&self, path: &str) -> Option<usize> {
@@ -220,8 +243,8 @@ impl RouteTable {
             }
             let trimmed = trim_slashes(&decoded).to_ascii_lowercase();
             let bare = catalogue::strip_version(&trimmed);
-            let is_exact = self.exact.contains_key(&*trimmed)
-                || (catalogue::is_known(bare) && self.exact.contains_key(bare));
+            let is_exact = self.exact.contains_key(trimmed.as_bytes())
+                || (catalogue::is_known(bare) && self.exact.contains_key(bare.as_bytes()));
             if is_ambiguous(&decoded) || is_exact || self.find_below(&decoded) != Some(index) {
                 return Err(NoRoute::Ambiguous);
             }
@@ -262,11 +285,32 @@ fn trim_slashes(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-fn lower_case<'a>(path: &str, buffer: &'a mut [u8; MAX_PATH + 2]) -> Option<&'a str> {
-    let lower = buffer.get_mut(..path.len())?;
-    lower.copy_from_slice(path.as_bytes());
-    lower.make_ascii_lowercase();
-    std::str::from_utf8(lower).ok()
+/// Hashes paths: FNV-1a. The keys are of the settings and stay, so nobody can
+/// make them collide, and the slower hasher that guards against it is not needed.
+#[derive(Debug, Default)]
+struct PathHasher(u64);
+
+impl PathHasher {
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x0100_0000_01b3);
+    }
+}
+
+impl Hasher for PathHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.mix(u64::from(*byte));
+        }
+    }
+
+    // The length, which comes before the bytes.
+    fn write_usize(&mut self, length: usize) {
+        self.mix(!(length as u64));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Whether another program could read `path` as a different path: encoded
