@@ -1,18 +1,18 @@
 //! How a line of the access log looks: JSON for programs, columns for people.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Serialize, Serializer};
-
 use super::AccessRecord;
-use super::escape::{Escaped, escape_json};
+use super::escape::{Escaped, push_json_text};
 
 /// Formats lines one after the other.
 pub(super) struct Lines {
     is_text: bool,
     clock: Clock,
+    kind: Kind,
     text: String,
 }
 
@@ -21,6 +21,7 @@ impl Lines {
         Self {
             is_text,
             clock: Clock::default(),
+            kind: Kind::default(),
             text: String::new(),
         }
     }
@@ -29,67 +30,173 @@ impl Lines {
     pub(super) fn push(&mut self, out: &mut Vec<u8>, record: &AccessRecord<'_>) {
         let time = self.clock.at(record.time);
         if self.is_text {
+            out.extend_from_slice(time);
             self.text.clear();
-            push_text(&mut self.text, time, record);
+            push_text(&mut self.text, record);
             out.extend_from_slice(self.text.as_bytes());
+            out.push(b'\n');
         } else {
-            let start = out.len();
-            // Strings and numbers always serialise, and a Vec takes them all.
-            let _ = serde_json::to_writer(&mut *out, &Line::new(time, record));
-            escape_json(out, start);
+            push_json(out, time, &mut self.kind, record);
         }
-        out.push(b'\n');
     }
 }
 
-/// A line as JSON.
-#[derive(Serialize)]
-struct Line<'a> {
-    time: &'a str,
-    request_id: &'a str,
-    caller: IpAddr,
-    method: &'a str,
-    route: &'a str,
-    scope: &'a str,
-    status: u16,
-    code: &'a str,
-    request_bytes: u64,
-    response_bytes: u64,
-    #[serde(serialize_with = "millis")]
-    token_wait_ms: Duration,
-    #[serde(serialize_with = "millis")]
-    connect_ms: Duration,
-    #[serde(serialize_with = "millis")]
-    first_byte_ms: Duration,
-    #[serde(serialize_with = "millis")]
-    total_ms: Duration,
-    attempts: u8,
-    redirects: u8,
-    http_version: &'a str,
+/// Writes a line as JSON. By hand: a serialiser does not know that nearly every
+/// text needs no escape and nearly every number is small, and costs several
+/// times as much.
+fn push_json(out: &mut Vec<u8>, time: &Stamp, kind: &mut Kind, record: &AccessRecord<'_>) {
+    kind.become_that_of(record);
+    out.extend_from_slice(b"{\"time\":\"");
+    out.extend_from_slice(time);
+    out.extend_from_slice(b"\",\"request_id\":\"");
+    push_json_text(out, record.request_id);
+    out.extend_from_slice(b"\",\"caller\":\"");
+    push_address(out, record.caller);
+    out.extend_from_slice(&kind.middle);
+    push_number(out, record.request_bytes);
+    out.extend_from_slice(b",\"response_bytes\":");
+    push_number(out, record.response_bytes);
+    if record.token_wait.is_zero() && record.connect.is_zero() {
+        // In steady state.
+        out.extend_from_slice(b",\"token_wait_ms\":0.0,\"connect_ms\":0.0");
+    } else {
+        out.extend_from_slice(b",\"token_wait_ms\":");
+        push_millis(out, record.token_wait);
+        out.extend_from_slice(b",\"connect_ms\":");
+        push_millis(out, record.connect);
+    }
+    out.extend_from_slice(b",\"first_byte_ms\":");
+    push_millis(out, record.first_byte);
+    out.extend_from_slice(b",\"total_ms\":");
+    push_millis(out, record.total);
+    out.extend_from_slice(&kind.end);
 }
 
-impl<'a> Line<'a> {
-    fn new(time: &'a str, record: &AccessRecord<'a>) -> Self {
-        Self {
-            time,
-            request_id: record.request_id,
-            caller: record.caller,
-            method: record.method,
-            route: record.route,
-            scope: record.scope,
-            status: record.status,
-            code: record.code,
-            request_bytes: record.request_bytes,
-            response_bytes: record.response_bytes,
-            token_wait_ms: record.token_wait,
-            connect_ms: record.connect,
-            first_byte_ms: record.first_byte,
-            total_ms: record.total,
-            attempts: record.attempts,
-            redirects: record.redirects,
-            http_version: record.http_version,
+/// What a line has in common with most others of a service, written as JSON
+/// once for all that follow each other.
+#[derive(Default)]
+struct Kind {
+    method: String,
+    route: String,
+    scope: String,
+    code: String,
+    http_version: String,
+    numbers: (u16, u8, u8),
+    /// From the caller to the bytes of the request.
+    middle: Vec<u8>,
+    /// From the time in all to the end.
+    end: Vec<u8>,
+}
+
+impl Kind {
+    fn become_that_of(&mut self, record: &AccessRecord<'_>) {
+        let numbers = (record.status, record.attempts, record.redirects);
+        let is_it = self.numbers == numbers
+            && self.method == record.method
+            && self.route == record.route
+            && self.scope == record.scope
+            && self.code == record.code
+            && self.http_version == record.http_version;
+        // No record has been here as long as there is no text.
+        if !is_it || self.end.is_empty() {
+            self.numbers = numbers;
+            record.method.clone_into(&mut self.method);
+            record.route.clone_into(&mut self.route);
+            record.scope.clone_into(&mut self.scope);
+            record.code.clone_into(&mut self.code);
+            record.http_version.clone_into(&mut self.http_version);
+            self.write();
         }
     }
+
+    fn write(&mut self) {
+        let (status, attempts, redirects) = self.numbers;
+        let out = &mut self.middle;
+        out.clear();
+        out.extend_from_slice(b"\",\"method\":\"");
+        push_json_text(out, &self.method);
+        out.extend_from_slice(b"\",\"route\":\"");
+        push_json_text(out, &self.route);
+        out.extend_from_slice(b"\",\"scope\":\"");
+        push_json_text(out, &self.scope);
+        out.extend_from_slice(b"\",\"status\":");
+        push_number(out, status.into());
+        out.extend_from_slice(b",\"code\":\"");
+        push_json_text(out, &self.code);
+        out.extend_from_slice(b"\",\"request_bytes\":");
+        let out = &mut self.end;
+        out.clear();
+        out.extend_from_slice(b",\"attempts\":");
+        push_number(out, attempts.into());
+        out.extend_from_slice(b",\"redirects\":");
+        push_number(out, redirects.into());
+        out.extend_from_slice(b",\"http_version\":\"");
+        push_json_text(out, &self.http_version);
+        out.extend_from_slice(b"\"}\n");
+    }
+}
+
+fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            push_below_thousand(out, first.into());
+            for octet in rest {
+                out.push(b'.');
+                push_below_thousand(out, octet.into());
+            }
+        }
+        // Writing to a Vec cannot fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
+/// Milliseconds with at least one and at most three decimals.
+fn push_millis(out: &mut Vec<u8>, duration: Duration) {
+    let whole = duration.as_secs().saturating_mul(1000);
+    push_number(out, whole.saturating_add(duration.subsec_millis().into()));
+    let [hundreds, tens, ones] = three_digits((duration.subsec_micros() % 1000) as u16);
+    out.extend_from_slice(&[b'.', hundreds, tens, ones]);
+    let zeros = match (tens, ones) {
+        (b'0', b'0') => 2,
+        (_, b'0') => 1,
+        (_, _) => 0,
+    };
+    out.truncate(out.len() - zeros);
+}
+
+#[inline]
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    match number {
+        0..1000 => push_below_thousand(out, number as u16),
+        1000.. => push_thousands(out, number),
+    }
+}
+
+#[inline(never)]
+fn push_thousands(out: &mut Vec<u8>, number: u64) {
+    push_number(out, number / 1000);
+    out.extend_from_slice(&three_digits((number % 1000) as u16));
+}
+
+#[inline]
+fn push_below_thousand(out: &mut Vec<u8>, number: u16) {
+    if number < 10 {
+        out.push(b'0' + number as u8);
+        return;
+    }
+    let digits @ [_, tens, ones] = three_digits(number);
+    if number < 100 {
+        out.extend_from_slice(&[tens, ones]);
+    } else {
+        out.extend_from_slice(&digits);
+    }
+}
+
+/// The digits of a number below a thousand.
+#[inline]
+fn three_digits(number: u16) -> [u8; 3] {
+    [number / 100, number / 10 % 10, number % 10].map(|digit| b'0' + digit as u8)
 }
 
 /// Milliseconds with at most three decimals.
@@ -100,16 +207,12 @@ fn in_millis(duration: Duration) -> f64 {
     micros as f64 / 1000.0
 }
 
-fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(in_millis(*duration))
-}
-
 /// Writes a line for people: what they look for first stands first, in columns.
-fn push_text(out: &mut String, time: &str, record: &AccessRecord<'_>) {
+fn push_text(out: &mut String, record: &AccessRecord<'_>) {
     // Writing to a String cannot fail.
     let _ = write!(
         Escaped(out),
-        "{time} {:>3} {:<7} {:<28} {:>9.3} ms  {:<22} {:<15} {:<15} \
+        " {:>3} {:<7} {:<28} {:>9.3} ms  {:<22} {:<15} {:<15} \
          in={} out={} token={:.3} connect={:.3} first={:.3} attempts={} redirects={} {} {}",
         record.status,
         or_dash(record.method),
@@ -134,40 +237,51 @@ fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
-/// `2026-11-24T02:32:01`
-const SECOND: usize = 19;
+/// `2026-11-24T02:32:01.007Z`
+type Stamp = [u8; 24];
 
 /// Times as RFC 3339 text, UTC, milliseconds. Formatting a date costs more
 /// than the rest of a line, so the text of the last second is kept.
-#[derive(Default)]
 struct Clock {
-    second: Option<u64>,
-    text: String,
+    second: u64,
+    text: Stamp,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            second: 0,
+            text: *b"1970-01-01T00:00:00.000Z",
+        }
+    }
 }
 
 impl Clock {
-    fn at(&mut self, time: SystemTime) -> &str {
+    fn at(&mut self, time: SystemTime) -> &Stamp {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        if self.second != Some(since.as_secs()) {
+        if self.second != since.as_secs() {
             let second = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
             let second = jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX);
-            self.text = format!("{second:.3}");
-            self.second = Some(since.as_secs());
+            // The last year that a time stamp can name has four digits, as all before.
+            if let Ok(text) = Stamp::try_from(format!("{second:.3}").as_bytes()) {
+                self.text = text;
+            }
+            self.second = since.as_secs();
         }
-        self.text.truncate(SECOND);
-        self.text.push('.');
-        // Digits by hand: the formatting machinery costs more.
-        for divisor in [100, 10, 1] {
-            let digit = char::from_digit(since.subsec_millis() / divisor % 10, 10);
-            self.text.extend(digit);
-        }
-        self.text.push('Z');
+        let [.., hundreds, tens, ones, _] = &mut self.text;
+        [*hundreds, *tens, *ones] = three_digits(since.subsec_millis() as u16);
         &self.text
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use proptest::prelude::*;
+    use serde::{Serialize, Serializer};
+
+    use super::super::escape::escape_json;
     use super::*;
 
     fn record() -> AccessRecord<'static> {
@@ -193,8 +307,12 @@ mod tests {
     }
 
     fn line(is_text: bool, record: &AccessRecord<'_>) -> String {
+        next_line(&mut Lines::new(is_text), record)
+    }
+
+    fn next_line(lines: &mut Lines, record: &AccessRecord<'_>) -> String {
         let mut out = Vec::new();
-        Lines::new(is_text).push(&mut out, record);
+        lines.push(&mut out, record);
         let line = String::from_utf8(out).unwrap();
         let line = line.strip_suffix('\n').unwrap();
         assert!(!line.chars().any(char::is_control), "{line:?}");
@@ -275,10 +393,157 @@ mod tests {
         ] {
             assert_eq!(
                 clock.at(UNIX_EPOCH + Duration::from_millis(millis)),
-                expected
+                expected.as_bytes()
             );
         }
         let before = UNIX_EPOCH - Duration::from_secs(1);
-        assert_eq!(clock.at(before), "1970-01-01T00:00:00.000Z");
+        assert_eq!(clock.at(before), b"1970-01-01T00:00:00.000Z");
+        let last = UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert_eq!(clock.at(last), b"9999-12-30T22:00:00.000Z");
+    }
+
+    /// A line as a serialiser writes it.
+    #[derive(Serialize)]
+    struct Line<'a> {
+        time: &'a str,
+        request_id: &'a str,
+        caller: IpAddr,
+        method: &'a str,
+        route: &'a str,
+        scope: &'a str,
+        status: u16,
+        code: &'a str,
+        request_bytes: u64,
+        response_bytes: u64,
+        #[serde(serialize_with = "millis")]
+        token_wait_ms: Duration,
+        #[serde(serialize_with = "millis")]
+        connect_ms: Duration,
+        #[serde(serialize_with = "millis")]
+        first_byte_ms: Duration,
+        #[serde(serialize_with = "millis")]
+        total_ms: Duration,
+        attempts: u8,
+        redirects: u8,
+        http_version: &'a str,
+    }
+
+    fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(in_millis(*duration))
+    }
+
+    fn serialised(record: &AccessRecord<'_>) -> String {
+        let time = jiff::Timestamp::try_from(record.time).unwrap();
+        let mut out = serde_json::to_vec(&Line {
+            time: &format!("{time:.3}"),
+            request_id: record.request_id,
+            caller: record.caller,
+            method: record.method,
+            route: record.route,
+            scope: record.scope,
+            status: record.status,
+            code: record.code,
+            request_bytes: record.request_bytes,
+            response_bytes: record.response_bytes,
+            token_wait_ms: record.token_wait,
+            connect_ms: record.connect,
+            first_byte_ms: record.first_byte,
+            total_ms: record.total,
+            attempts: record.attempts,
+            redirects: record.redirects,
+            http_version: record.http_version,
+        })
+        .unwrap();
+        escape_json(&mut out, 0);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// Any text, and more often than by chance one that is nearly plain.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[ -~]{0,40}",
+            "[a-zA-Z0-9_/.-]{0,40}",
+            r#"[a-f]{0,12}["\\\x00-\x20\x7F-\xA1é\u{2028}]{0,2}[a-f]{0,12}"#,
+            any::<String>(),
+        ]
+    }
+
+    /// Numbers of any length, and their neighbours.
+    fn number(most: u64) -> impl Strategy<Value = u64> {
+        let near = (0_u32..20, -2_i64..3).prop_map(|(power, by)| {
+            let power = 10_u64.checked_pow(power).unwrap_or(u64::MAX);
+            power.saturating_add_signed(by)
+        });
+        prop_oneof![near, any::<u64>(), 0_u64..3000].prop_map(move |number| number.min(most))
+    }
+
+    /// Up to thirty years: longer times have more digits than a float.
+    fn time() -> impl Strategy<Value = Duration> {
+        number(999_999_999_999_999).prop_map(Duration::from_micros)
+    }
+
+    fn address() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            any::<[u8; 4]>().prop_map(|octets| Ipv4Addr::from(octets).into()),
+            any::<[u8; 16]>().prop_map(|octets| Ipv6Addr::from(octets).into()),
+            Just(Ipv6Addr::LOCALHOST.into()),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 500,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn a_line_is_byte_for_byte_what_a_serialiser_writes(
+            texts in prop::array::uniform6(text()),
+            caller in address(),
+            times in prop::array::uniform4(time()),
+            since_epoch in number(250_000_000_000_000_000),
+            bytes in [number(u64::MAX), number(u64::MAX)],
+            status: u16,
+            counts: [u8; 2],
+            other in text(),
+            other_number: u8,
+        ) {
+            let record = AccessRecord {
+                time: UNIX_EPOCH + Duration::from_micros(since_epoch),
+                request_id: &texts[0],
+                caller,
+                method: &texts[1],
+                route: &texts[2],
+                scope: &texts[3],
+                status,
+                code: &texts[4],
+                request_bytes: bytes[0],
+                response_bytes: bytes[1],
+                token_wait: times[0],
+                connect: times[1],
+                first_byte: times[2],
+                total: times[3],
+                attempts: counts[0],
+                redirects: counts[1],
+                http_version: &texts[5],
+            };
+            // What follows differs in one field from what a line was written of, or in none.
+            let others = [
+                record,
+                AccessRecord { method: &other, ..record },
+                AccessRecord { route: &other, ..record },
+                AccessRecord { scope: &other, ..record },
+                AccessRecord { code: &other, ..record },
+                AccessRecord { http_version: &other, ..record },
+                AccessRecord { status: other_number.into(), ..record },
+                AccessRecord { attempts: other_number, ..record },
+                AccessRecord { redirects: other_number, ..record },
+            ];
+            let mut lines = Lines::new(false);
+            for record in others.iter().flat_map(|other| [&record, other]) {
+                prop_assert_eq!(next_line(&mut lines, record), serialised(record));
+            }
+        }
     }
 }

@@ -26,6 +26,46 @@ fn is_unsafe(found: char) -> bool {
     found.is_control() || matches!(found, '\u{2028}' | '\u{2029}')
 }
 
+/// Appends `text` as what stands between the quotes of a JSON string, and with
+/// the escapes of [`escape_json`].
+pub(super) fn push_json_text(out: &mut Vec<u8>, text: &str) {
+    if is_plain(text.as_bytes()) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        push_escaped(out, text);
+    }
+}
+
+/// Whether no byte needs an escape. Beyond ASCII it is not looked into: such
+/// texts are rare in a log.
+fn is_plain(text: &[u8]) -> bool {
+    // Without an early exit the compiler looks at sixteen bytes at a time.
+    let mut found = [false; 16];
+    let mut look_at = |piece: &[u8; 16]| {
+        for (found, byte) in found.iter_mut().zip(piece) {
+            *found |= !matches!(byte, b' '..=b'~') | matches!(byte, b'"' | b'\\');
+        }
+    };
+    let (pieces, rest) = text.as_chunks::<16>();
+    pieces.iter().for_each(&mut look_at);
+    if !rest.is_empty() {
+        let mut last = [b' '; 16];
+        last[..rest.len()].copy_from_slice(rest);
+        look_at(&last);
+    }
+    found == [false; 16]
+}
+
+#[cold]
+fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    let mut written = Vec::new();
+    // A string always serialises, and a Vec takes it all.
+    let _ = serde_json::to_writer(&mut written, text);
+    escape_json(&mut written, 0);
+    let without_quotes = written.get(1..written.len().saturating_sub(1));
+    out.extend_from_slice(without_quotes.unwrap_or_default());
+}
+
 /// Escapes, in the JSON that stands in `out` from `start` on, what JSON itself
 /// lets through: DEL and C1 reach a terminal as they are, and 0x9B there
 /// begins a command. They can stand in strings only, where an escape of six
