@@ -46,7 +46,7 @@ impl Encoded {
 /// carries a credential: `licence` or `name`, in any letter case.
 #[must_use]
 pub fn is_in(text: &[u8], name: &str) -> bool {
-    parameters(text).any(|parameter| is_credential(parameter, name))
+    may_hold(text, name) && parameters(text).any(|parameter| is_credential(parameter, name))
 }
 
 /// `text` without the parameters that carry a credential. Borrowed when there
@@ -72,23 +72,27 @@ pub fn without<'a>(text: &'a [u8], name: &str) -> Cow<'a, [u8]> {
 /// given, since DQE takes a name in another letter case for a missing one.
 /// Every other byte and the order stay as they are.
 pub fn set(text: &[u8], name: &str, token: &Encoded, out: &mut Vec<u8>) {
-    // The common case.
-    if !is_in(text, name) {
-        out.extend_from_slice(text);
-        separate(out, &mut text.is_empty());
-        return write(name, token, out);
-    }
     let mut is_first = true;
     let mut is_set = false;
-    for parameter in parameters(text) {
-        if !is_credential(parameter, name) {
-            separate(out, &mut is_first);
-            out.extend_from_slice(parameter);
-        } else if !is_set {
-            is_set = true;
-            separate(out, &mut is_first);
-            write(name, token, out);
+    if !may_hold(text, name) {
+        // The common case.
+        out.extend_from_slice(text);
+        is_first = text.is_empty();
+    } else if !text.is_empty() {
+        for parameter in parameters(text) {
+            if !is_credential(parameter, name) {
+                separate(out, &mut is_first);
+                out.extend_from_slice(parameter);
+            } else if !is_set {
+                is_set = true;
+                separate(out, &mut is_first);
+                write(name, token, out);
+            }
         }
+    }
+    if !is_set {
+        separate(out, &mut is_first);
+        write(name, token, out);
     }
 }
 
@@ -108,25 +112,43 @@ fn write(name: &str, token: &Encoded, out: &mut Vec<u8>) {
     out.extend_from_slice(&token.0);
 }
 
+/// Whether a parameter begins as a credential does, by its first letter; that
+/// tells most texts apart. A name that is encoded may begin with any letter.
+fn may_hold(text: &[u8], name: &str) -> bool {
+    let Some(last) = text.last_chunk::<8>() else {
+        return true;
+    };
+    let is_first_of = |name: &str, byte: &u8| {
+        let first = name.as_bytes().first();
+        first.is_some_and(|letter| letter.eq_ignore_ascii_case(byte))
+    };
+    let begins = |byte: &u8| *byte == b'%' || is_first_of(CALLERS, byte) || is_first_of(name, byte);
+    let follows = |word: &[u8; 8], at: usize| {
+        let mut found = ampersands(*word);
+        while found != 0 {
+            let end = at + found.trailing_zeros() as usize / 8;
+            if text.get(end + 1).is_some_and(begins) {
+                return true;
+            }
+            found &= found - 1;
+        }
+        false
+    };
+    let mut words = text.as_chunks::<8>().0.iter().zip((0..).step_by(8));
+    begins(&text[0])
+        || words.any(|(word, at)| follows(word, at))
+        // What is left, and what stands before it once more.
+        || follows(last, text.len() - last.len())
+}
+
+/// The highest bit of each byte that is `&`, the first byte being the lowest.
+/// A `'` behind one may count as well.
+fn ampersands(bytes: [u8; 8]) -> u64 {
+    let differs = u64::from_le_bytes(bytes) ^ u64::from_le_bytes([b'&'; 8]);
+    differs.wrapping_sub(u64::from_le_bytes([1; 8])) & !differs & u64::from_le_bytes([0x80; 8])
+}
+
 fn is_credential(parameter: &[u8], name: &str) -> bool {
-    may_begin(parameter, name) && has_name(parameter, name)
-}
-
-/// Whether the first byte is that of a name of a credential, which tells most
-/// parameters apart. A name that is encoded may begin with any letter.
-fn may_begin(parameter: &[u8], name: &str) -> bool {
-    let Some(first) = parameter.first() else {
-        return false;
-    };
-    let begins = |name: &str| {
-        name.bytes()
-            .next()
-            .is_some_and(|byte| byte.eq_ignore_ascii_case(first))
-    };
-    *first == b'%' || begins(CALLERS) || begins(name)
-}
-
-fn has_name(parameter: &[u8], name: &str) -> bool {
     let written = match parameter.iter().position(|byte| *byte == b'=') {
         Some(end) => &parameter[..end],
         None => parameter,
