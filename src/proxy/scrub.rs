@@ -51,11 +51,9 @@ impl Secret {
     /// Where the secret stands in `text`, at or after `from`.
     fn find(&self, text: &[u8], mut from: usize) -> Option<Found> {
         let run = &self.value[self.run.clone()];
-        if text.len().saturating_sub(from) < run.len() {
-            return None;
-        }
-        while let Some(window) = text.get(from..from + run.len()) {
-            if window == run {
+        let last = run.len() - 1;
+        while let Some(byte) = text.get(from + last) {
+            if *byte == run[last] && text[from..].starts_with(run) {
                 let (start, has_start) = self.start_before(text, from);
                 let (end, rest) = self.end_after(text, from + run.len());
                 let is_whole = has_start && matches!(rest, Spelled::Yes(_));
@@ -69,7 +67,7 @@ impl Secret {
                 }
                 from += 1;
             } else {
-                from += usize::from(self.skips[usize::from(window[run.len() - 1])]);
+                from += usize::from(self.skips[usize::from(*byte)]);
             }
         }
         None
@@ -303,7 +301,9 @@ impl Scrubber {
             Cow::Borrowed(_) => piece,
             Cow::Owned(text) => Bytes::from(text),
         };
-        self.held = piece.split_off(settled);
+        if settled < piece.len() {
+            self.held = piece.split_off(settled);
+        }
         piece
     }
 
