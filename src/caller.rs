@@ -1,9 +1,8 @@
 //! Who calls: the networks that may, and the address a caller is known by.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::task::{Context, Waker};
 
 use ipnet::IpNet;
 
@@ -16,8 +15,6 @@ pub struct Caller {
     pub address: IpAddr,
     /// The deadline of its connection.
     pub deadline: Rc<Deadline>,
-    /// Whether its sending side is closed, and whether that cut a body.
-    pub sending: Rc<SendingSide>,
     /// What an orderly end of its connection would say.
     pub closing: Rc<Cell<Closing>>,
 }
@@ -33,65 +30,6 @@ pub enum Closing {
     Misleads,
     /// That the answer is whole, which it is as soon as all has been written.
     EndsAnswer,
-}
-
-/// What a caller's end of file means. One that has sent its last request whole
-/// only waits for the answer; in the middle of a body it is a cut. The body's
-/// reader knows which, once it has read all there is and finds no end.
-#[derive(Debug, Default)]
-pub struct SendingSide {
-    closed: Cell<bool>,
-    /// The request in flight has not been read to its end.
-    unread: Cell<bool>,
-    cut: Cell<bool>,
-    reader: RefCell<Option<Waker>>,
-}
-
-impl SendingSide {
-    /// A new request begins, of which nothing is left to read when it `is_whole`.
-    pub fn begin(&self, is_whole: bool) {
-        self.closed.set(false);
-        self.unread.set(!is_whole);
-        self.cut.set(false);
-        self.reader.take();
-    }
-
-    /// The body of the request in flight has been read to its end.
-    pub fn has_ended(&self) {
-        self.unread.set(false);
-    }
-
-    /// Whether the last request, if any, has been read to its end.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        !self.unread.get()
-    }
-
-    /// The end of file has come: whoever waits for more of a body looks again.
-    pub fn close(&self) {
-        self.closed.set(true);
-        let reader = self.reader.take();
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-    }
-
-    /// The body's reader finds neither more of it nor its end. True when none
-    /// can come: the connection is then to be told the end of file.
-    #[must_use]
-    pub fn wants_more(&self, context: &Context<'_>) -> bool {
-        if self.closed.get() {
-            return !self.cut.replace(true);
-        }
-        *self.reader.borrow_mut() = Some(context.waker().clone());
-        false
-    }
-
-    /// Whether the end of file came in the middle of a body.
-    #[must_use]
-    pub fn is_cut(&self) -> bool {
-        self.cut.get()
-    }
 }
 
 /// A set of networks. `::ffff:10.1.2.3` counts as `10.1.2.3` everywhere.

@@ -8,7 +8,7 @@
 //! # The life of a request
 //!
 //! ```text
-//! server     accept → allow list → Caller; parked until a byte comes; hyper parses one message
+//! server     accept → allow list → Caller; a socket and a deadline until a byte comes; one message read
 //! proxy      1 gate     method, length, Host, Origin, loop           else 4xx, nothing forwarded;
 //!                       a browser asks whether a page may call       204, nothing forwarded
 //!            2 route    find(path) on the raw path → Route           else 404
@@ -20,6 +20,7 @@
 //!                       Deliver | RenewAndReplay | ReplayIfRenewed | Repeat | Fail;
 //!                       a redirect to the server itself: the attempt anew, over there
 //!            5 answer   hop-by-hop out, Via, body streamed; its end is counted and logged
+//! server     head and first piece written together; then the next request
 //! ```
 //!
 //! One future inside the connection's task does all of it ([`proxy::Worker::answer`]).
@@ -52,7 +53,7 @@
 //! | `main`, `cli` | arguments → subcommand → exit code; the only place that prints | everything public |
 //! | [`app`] | settings → parts → a running proxy; reload, drain | every part |
 //! | [`config`] | text → valid settings, every problem at once | settings types of every part |
-//! | [`server`] | accepts connections; knows no route and no token | leaves |
+//! | [`server`] | accepts connections and speaks HTTP/1.1 with callers; knows no route and no token | leaves |
 //! | [`proxy`] | the request path | `token`, `upstream`, leaves |
 //! | [`token`] | the token path | leaves |
 //! | [`upstream`] | one DQE server, the connections to it, the HTTP/1.1 client | leaves |
@@ -60,6 +61,7 @@
 //! | [`doctor`] | what keeps calls from working, found out step by step | `token`, `upstream`, leaves |
 //! | [`sandbox`] | a fake DQE for people and tests | nothing of ours |
 //! | [`dqe`] | what is true of DQE alone; pure | – (leaf) |
+//! | [`http1`] | what HTTP/1.1 messages are made of, on both sides: heads, fields, framing, a body that arrives | – (leaf) |
 //! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`telemetry`] | leaves, importable by all | `caller` → `deadline` |
 //!
 //! [`proxy::hot_parts`] and [`upstream::hot_parts`] are doors for
@@ -77,9 +79,9 @@
 //! 4. Tasks are spawned only in `app`, `server`, `sandbox` and `cli`, and the log
 //!    writer's thread in `telemetry`: a request adds none of its own, and a
 //!    connection to DQE is driven by the request that uses it.
-//! 5. The forwarding client is our own (`upstream`), the only place that names
-//!    httparse; hyper is the callers' side and the admin's. reqwest is named only in
-//!    `token::endpoint` and `egress`. Trust roots and TLS policy are built once, in
+//! 5. The request path speaks HTTP/1.1 itself, on both sides (`server`, `upstream`,
+//!    on `http1`): the only places that name httparse. hyper is the admin's side.
+//!    reqwest is named only in `token::endpoint` and `egress`. Trust roots and TLS policy are built once, in
 //!    `egress`.
 //! 6. `sandbox` imports nothing of ours, so one mistake cannot sit on both
 //!    sides of a test.
@@ -96,6 +98,7 @@ pub mod deadline;
 pub mod doctor;
 pub mod dqe;
 pub mod egress;
+pub mod http1;
 pub mod metrics;
 pub mod proxy;
 pub mod sandbox;

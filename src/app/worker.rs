@@ -58,6 +58,7 @@ impl Seed {
             self.engines.iter().find_map(|engine| engine.cell(scope))
         });
         let client = Client::new(self.config.upstream.clone(), self.tls, self.in_use);
+        let spare = Rc::clone(client.spare_fields());
         let worker = Worker::new(
             self.config.proxy,
             self.admission,
@@ -74,6 +75,7 @@ impl Seed {
             self.crowd,
             self.metrics,
             self.index,
+            spare,
         );
         let deadlines = Rc::clone(acceptor.deadlines());
         tokio::task::spawn_local(async move { deadlines.tick_forever().await });
@@ -87,7 +89,7 @@ impl Seed {
         });
         let handler = {
             let worker = Rc::clone(&worker);
-            move |request, caller| Rc::clone(&worker).answer(request, caller)
+            move |head, incoming, caller| Rc::clone(&worker).answer(head, incoming, caller)
         };
         let mut stopping = self.stopping;
         let served = tokio::select! {

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 
 use super::reach::{self, Obstacle};
 use crate::dqe::dialect::read_http_date;
+use crate::http1::Response;
 use crate::upstream::{AnswerError, Client, Outgoing, UpstreamError};
 
 /// Most of a body that is looked at.
@@ -72,17 +73,19 @@ pub(super) async fn exchange(
             .send(Outgoing {
                 method: &request.method,
                 target: request.target.as_bytes(),
-                fields: fields.iter().map(|(name, value)| (name, value)),
+                fields: fields
+                    .iter()
+                    .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
                 body: request.body.map(Full::new),
             })
             .await
             .map_err(|error| unanswered(&error))?;
-        let (parts, body) = answer.into_parts();
-        let field = |name: HeaderName| parts.headers.get(name)?.to_str().ok();
+        let Response { head, body } = answer;
+        let field = |name: HeaderName| std::str::from_utf8(head.fields.get(name.as_str())?).ok();
         let clock = field(DATE).and_then(|date| ahead(date, SystemTime::now()));
         let location = field(LOCATION).map(shown_location);
         Ok(Exchange {
-            status: parts.status.as_u16(),
+            status: head.status.as_u16(),
             clock,
             location,
             body: read(body).await?,

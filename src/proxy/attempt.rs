@@ -74,7 +74,7 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
         let is_doubtful = sign == Sign::Doubted && token.token().is_doubtful(&Moment::now());
         match decide::after_answer(sign, is_doubtful, tries.situation(call)) {
             Decision::RenewAndReplay => {
-                let status = answer.status().as_u16();
+                let status = answer.head.status.as_u16();
                 // Dropping the body closes the connection, unless it has been read
                 // whole: the refused answer is never mistaken for the next one.
                 drop(answer);
@@ -98,14 +98,14 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
                 }
             }
             Decision::RenewAndFail => {
-                let status = answer.status().as_u16();
+                let status = answer.head.status.as_u16();
                 drop(answer);
                 // Invalidates the token and asks for a newer one, without waiting for it.
                 cell.renewed_after(token.generation(), Duration::ZERO).await;
                 return Err(rejected(&cell, token.generation(), status));
             }
             Decision::Deliver | Decision::Repeat | Decision::Fail => {
-                if answer.status().is_redirection() && call.turns_to(&answer)? {
+                if answer.head.status.is_redirection() && call.turns_to(&answer)? {
                     redirect::leave(answer);
                     continue;
                 }
@@ -166,7 +166,7 @@ fn deliver(
     cell: &Cell,
     call: &mut Call,
 ) -> Result<Answered, ProxyError> {
-    let (status, token) = (answer.status(), &carried.token);
+    let (status, token) = (answer.head.status, &carried.token);
     if call.is_unreadable(&answer) {
         return Err(ProxyError::AnswerCoded {
             status: status.as_u16(),
@@ -291,7 +291,7 @@ async fn once(
                 target.map_or("/", PathAndQuery::as_str).as_bytes()
             }
         },
-        fields: headers::outgoing(&head.headers, call.noted, head.version, own),
+        fields: headers::outgoing(&head.fields, call.noted, head.version, own),
         body,
     });
     let sent_at = call.caller.deadline.turn();

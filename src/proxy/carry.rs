@@ -15,9 +15,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderValue, StatusCode, Uri};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Call;
@@ -27,6 +26,7 @@ use super::scrub::{Scrubber, Secret};
 use super::upload::{OutgoingBody, Upload};
 use crate::dqe::Scope;
 use crate::dqe::licence::{self, Encoded};
+use crate::http1::{Fields, name};
 use crate::token::AccessToken;
 
 /// The body of a call.
@@ -167,7 +167,7 @@ impl Call {
 
 impl Payload {
     /// The body of a call with these fields.
-    pub(super) fn new(upload: Rc<Upload>, fields: &HeaderMap) -> Self {
+    pub(super) fn new(upload: Rc<Upload>, fields: &Fields) -> Self {
         match declared(fields) {
             Some(Declared::No) if upload.announces_too_much() => Self::Streamed(upload),
             Some(declared) => Self::Unread(upload, declared),
@@ -317,13 +317,12 @@ fn value(token: &AccessToken) -> &[u8] {
 
 /// Whether the body is a form, or may be one; `None`: it is something else,
 /// or coded, so that nobody here can read it.
-fn declared(fields: &HeaderMap) -> Option<Declared> {
-    if fields.contains_key(CONTENT_ENCODING) {
+fn declared(fields: &Fields) -> Option<Declared> {
+    if fields.contains(name::CONTENT_ENCODING) {
         return None;
     }
     let mut declared = Some(Declared::No);
-    for line in fields.get_all(CONTENT_TYPE) {
-        let line = line.as_bytes();
+    for line in fields.get_all(name::CONTENT_TYPE) {
         let end = line.iter().position(|byte| *byte == b';');
         let media_type = line[..end.unwrap_or(line.len())].trim_ascii();
         if media_type.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {

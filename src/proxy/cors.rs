@@ -6,20 +6,10 @@
 //! asks nobody: a browser's question beforehand costs no token and no call.
 
 use bytes::Bytes;
-use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, Entry, HeaderMap, HeaderName,
-    HeaderValue, ORIGIN, VARY,
-};
-use http::{Method, Request};
+use http::{HeaderValue, Method};
 
 use super::headers::Noted;
-
-static REQUEST_PRIVATE_NETWORK: HeaderName =
-    HeaderName::from_static("access-control-request-private-network");
-static ALLOW_PRIVATE_NETWORK: HeaderName =
-    HeaderName::from_static("access-control-allow-private-network");
+use crate::http1::{Fields, RequestHead, name};
 
 /// Fields of an answer that a page may read besides those it always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Proxy-Status, Retry-After");
@@ -59,16 +49,16 @@ impl Origins {
 
     /// Who reads the answer to a request with these fields.
     #[must_use]
-    pub(super) fn reader(&self, fields: &HeaderMap, noted: Noted) -> Reader {
+    pub(super) fn reader(&self, fields: &Fields, noted: Noted) -> Reader {
         if self.0.is_empty() {
             return Reader::Unnamed;
         }
         let claimed = if noted.browser {
-            fields.get(ORIGIN)
+            fields.get(name::ORIGIN)
         } else {
             None
         };
-        let listed = claimed.and_then(|claimed| self.find(claimed.as_bytes()));
+        let listed = claimed.and_then(|claimed| self.find(claimed));
         listed.map_or(Reader::OtherThanPages, |origin| {
             Reader::Page(origin.clone())
         })
@@ -91,53 +81,50 @@ impl Reader {
     /// Whether the browser asks if a page of a listed origin may call, before
     /// the call itself (Fetch §3.2.2).
     #[must_use]
-    pub(super) fn asks_first<B>(&self, request: &Request<B>) -> bool {
+    pub(super) fn asks_first(&self, request: &RequestHead) -> bool {
         matches!(self, Self::Page(_))
-            && *request.method() == Method::OPTIONS
-            && request
-                .headers()
-                .contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+            && request.method == Method::OPTIONS
+            && request.fields.contains(name::ACCESS_CONTROL_REQUEST_METHOD)
     }
 
     /// Names the reader in the fields of an answer, in place of whom DQE has named.
-    pub(super) fn name_in(&self, fields: &mut HeaderMap) {
+    pub(super) fn name_in(&self, fields: &mut Fields) {
         match self {
             Self::Unnamed => return,
             Self::OtherThanPages => {}
             Self::Page(origin) => {
-                fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-                fields.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
-                fields.append(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+                fields.insert(name::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+                fields.remove(name::ACCESS_CONTROL_ALLOW_CREDENTIALS);
+                fields.append(name::ACCESS_CONTROL_EXPOSE_HEADERS, &EXPOSED);
             }
         }
         vary_by_origin(fields);
     }
 
     /// The fields that answer a browser's question, which has the fields `asked`.
-    pub(super) fn grant(&self, asked: &HeaderMap, methods: HeaderValue, fields: &mut HeaderMap) {
+    pub(super) fn grant(&self, asked: &Fields, methods: &HeaderValue, fields: &mut Fields) {
         let Self::Page(origin) = self else {
             return;
         };
-        fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        fields.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        fields.insert(name::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        fields.insert(name::ACCESS_CONTROL_ALLOW_METHODS, methods);
         if let Some(names) = asked
-            .get(ACCESS_CONTROL_REQUEST_HEADERS)
-            .filter(|names| is_list_of_names(names.as_bytes()))
+            .get(name::ACCESS_CONTROL_REQUEST_HEADERS)
+            .filter(|names| is_list_of_names(names))
+            .and_then(|names| HeaderValue::from_bytes(names).ok())
         {
-            fields.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+            fields.insert(name::ACCESS_CONTROL_ALLOW_HEADERS, &names);
         }
-        fields.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+        fields.insert(name::ACCESS_CONTROL_MAX_AGE, &MAX_AGE);
         // A page on the internet that calls an address inside (Private Network Access).
         if asked
-            .get(&REQUEST_PRIVATE_NETWORK)
-            .is_some_and(|asked| asked == "true")
+            .get(name::ACCESS_CONTROL_REQUEST_PRIVATE_NETWORK)
+            .is_some_and(|asked| asked == b"true")
         {
-            fields.insert(
-                ALLOW_PRIVATE_NETWORK.clone(),
-                HeaderValue::from_static("true"),
-            );
+            let allowed = HeaderValue::from_static("true");
+            fields.insert(name::ACCESS_CONTROL_ALLOW_PRIVATE_NETWORK, &allowed);
         }
-        fields.insert(VARY, QUESTION);
+        fields.insert(name::VARY, &QUESTION);
     }
 }
 
@@ -151,23 +138,15 @@ fn is_list_of_names(text: &[u8]) -> bool {
 
 /// Adds `Origin` to what the answer varies by (RFC 9110 §12.5.5), in one line,
 /// since some caches read the first only.
-fn vary_by_origin(fields: &mut HeaderMap) {
-    const BY_ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
-    let mut said = match fields.entry(VARY) {
-        Entry::Occupied(said) => said,
-        Entry::Vacant(place) => {
-            place.insert(BY_ORIGIN);
-            return;
-        }
-    };
+fn vary_by_origin(fields: &mut Fields) {
     let mut merged: Vec<u8> = Vec::new();
-    for line in said.iter() {
-        let mut names = line.as_bytes().split(|byte| *byte == b',');
+    for line in fields.get_all(name::VARY) {
+        let mut names = line.split(|byte| *byte == b',');
         let covers = |name: &[u8]| name == b"*" || name.eq_ignore_ascii_case(b"origin");
         if names.any(|name| covers(name.trim_ascii())) {
             return;
         }
-        let line = line.as_bytes().trim_ascii();
+        let line = line.trim_ascii();
         if !line.is_empty() {
             merged.extend_from_slice(line);
             merged.extend_from_slice(b", ");
@@ -176,7 +155,7 @@ fn vary_by_origin(fields: &mut HeaderMap) {
     merged.extend_from_slice(b"Origin");
     // Of legal values and a comma comes a legal value.
     if let Ok(merged) = HeaderValue::from_maybe_shared(Bytes::from(merged)) {
-        said.insert(merged);
+        fields.insert(name::VARY, &merged);
     }
 }
 
@@ -184,18 +163,11 @@ fn vary_by_origin(fields: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let fields = fields.iter().map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )
-        });
-        let mut map = HeaderMap::new();
-        for (name, value) in fields {
-            map.append(name, value);
-        }
-        map
+    fn map(fields: &[(&'static str, &'static str)]) -> Fields {
+        let fields = fields.iter();
+        fields
+            .map(|(name, value)| (*name, value.as_bytes()))
+            .collect()
     }
 
     fn reader(origins: &Origins, asked: &[(&'static str, &'static str)]) -> Reader {
@@ -203,10 +175,9 @@ mod tests {
         origins.reader(&asked, Noted::in_request(&asked))
     }
 
-    fn lines(fields: &HeaderMap) -> Vec<String> {
-        let line = |(name, value): (&HeaderName, &HeaderValue)| {
-            format!("{name}: {}", value.to_str().unwrap())
-        };
+    fn lines(fields: &Fields) -> Vec<String> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let line = |(name, value)| format!("{}: {}", text(name), text(value));
         fields.iter().map(line).collect()
     }
 
@@ -223,15 +194,12 @@ mod tests {
             (&[("vary", "")], "Origin"),
             (&[("vary", "x-origin")], "x-origin, Origin"),
         ] {
-            let mut fields = map(said);
-            fields.extend(map(&[
+            let named_by_dqe = [
                 ("access-control-allow-origin", "*"),
                 ("access-control-allow-credentials", "true"),
-            ]));
-            fields.append(
-                ACCESS_CONTROL_ALLOW_ORIGIN,
-                HeaderValue::from_static("https://other.example"),
-            );
+                ("access-control-allow-origin", "https://other.example"),
+            ];
+            let mut fields = map(&[said, &named_by_dqe].concat());
             page.name_in(&mut fields);
             let mut found = lines(&fields);
             found.sort();
@@ -301,7 +269,7 @@ mod tests {
                 .collect();
             let mut fields = map(&[("access-control-allow-origin", "*")]);
             reader(origins, &asked).name_in(&mut fields);
-            fields.remove(ACCESS_CONTROL_EXPOSE_HEADERS);
+            fields.remove(name::ACCESS_CONTROL_EXPOSE_HEADERS);
             assert_eq!(lines(&fields), expected, "{origin:?}");
         }
     }

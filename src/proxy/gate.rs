@@ -3,28 +3,26 @@
 
 use std::net::Ipv6Addr;
 
-use http::header::{HOST, HeaderMap, HeaderName, ORIGIN, REFERER, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Uri, Version};
+use http::{Method, Uri, Version};
 
 use super::cors::{Origins, Reader};
 use super::error::ProxyError;
 use super::headers::{self, Noted};
-
-static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+use crate::http1::{Fields, RequestHead, name};
 
 /// Longest request target, in bytes (RFC 9112 §3 asks for 8000 at least).
 pub(super) const LONGEST_TARGET: usize = 8000;
 
-/// The head's size in bytes, as it would be written without padding. hyper's own
-/// limit is that of its buffer, which a head may exceed by what one read brings.
-fn head_size<B>(request: &Request<B>, noted: Noted) -> usize {
-    let uri = request.uri();
+/// The head's size in bytes, as it would be written without padding. Whoever reads
+/// it lets it exceed the limit by what one read brings.
+fn head_size(request: &RequestHead, noted: Noted) -> usize {
+    let uri = &request.uri;
     let target = uri.path_and_query().map_or(0, |path| path.as_str().len())
         + uri
             .authority()
             .map_or(0, |authority| authority.as_str().len());
-    request.method().as_str().len() + target + "  HTTP/1.1\r\n\r\n".len() + noted.size
+    request.method.as_str().len() + target + "  HTTP/1.1\r\n\r\n".len() + noted.size
 }
 
 /// Where a request that is let in goes.
@@ -71,7 +69,7 @@ impl Gate {
 
     /// Who reads the answer to a request with these fields.
     #[must_use]
-    pub(super) fn reader(&self, fields: &HeaderMap, noted: Noted) -> Reader {
+    pub(super) fn reader(&self, fields: &Fields, noted: Noted) -> Reader {
         self.origins.reader(fields, noted)
     }
 
@@ -79,33 +77,31 @@ impl Gate {
     ///
     /// # Errors
     /// The refusals of [`ProxyError`] that need no route.
-    pub(super) fn check<B>(
+    pub(super) fn check(
         &self,
-        request: &Request<B>,
+        request: &RequestHead,
         noted: Noted,
         reader: &Reader,
     ) -> Result<Passage, ProxyError> {
-        let uri = request.uri();
+        let (method, uri, fields) = (&request.method, &request.uri, &request.fields);
         let target = uri
             .path_and_query()
             .map_or(0, |target| target.as_str().len());
         if target > LONGEST_TARGET {
             return Err(ProxyError::TargetTooLong);
         }
-        if head_size(request, noted) > self.head.bytes || request.headers().len() > self.head.fields
-        {
+        if head_size(request, noted) > self.head.bytes || fields.len() > self.head.fields {
             return Err(ProxyError::FieldsTooLarge);
         }
         // TRACE would send the credential back to the caller (RFC 9110 §9.3.8).
-        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        if matches!(*method, Method::CONNECT | Method::TRACE) {
             return Err(ProxyError::MethodNotAllowed);
         }
-        check_form(request.method(), uri)?;
-        let fields = request.headers();
+        check_form(method, uri)?;
         if noted.coded && !is_chunked_alone(fields) {
             return Err(ProxyError::CodingNotSupported);
         }
-        let host = one_host(request.version(), fields)?;
+        let host = one_host(request.version, fields)?;
         self.check_host(host)?;
         if noted.browser {
             self.check_site(fields)?;
@@ -116,7 +112,7 @@ impl Gate {
         if reader.asks_first(request) {
             return Ok(Passage::AsksFirst);
         }
-        if noted.max_forwards && headers::forwards_left(request.method(), fields) == Some(0) {
+        if noted.max_forwards && headers::forwards_left(method, fields) == Some(0) {
             return Ok(Passage::EndsHere);
         }
         Ok(Passage::GoesOn)
@@ -135,20 +131,20 @@ impl Gate {
 
     /// Programs send neither `Origin` nor `Sec-Fetch-Site`; browsers send them
     /// and pages cannot forge them.
-    fn check_site(&self, fields: &HeaderMap) -> Result<(), ProxyError> {
-        let origin = fields.get(ORIGIN);
+    fn check_site(&self, fields: &Fields) -> Result<(), ProxyError> {
+        let origin = fields.get(name::ORIGIN);
         let cross_site = fields
-            .get(&SEC_FETCH_SITE)
-            .is_some_and(|site| site == "cross-site");
+            .get(name::SEC_FETCH_SITE)
+            .is_some_and(|site| site == b"cross-site");
         if origin.is_none() && !cross_site {
             return Ok(());
         }
         let claimed = match origin {
-            Some(origin) => origin.to_str().ok(),
+            Some(origin) => std::str::from_utf8(origin).ok(),
             // A script element (JSONP) sends no Origin; its Referer names the page.
             None => fields
-                .get(REFERER)
-                .and_then(|page| page.to_str().ok())
+                .get(name::REFERER)
+                .and_then(|page| std::str::from_utf8(page).ok())
                 .and_then(origin_of),
         };
         let Some(claimed) = claimed else {
@@ -163,20 +159,20 @@ impl Gate {
     }
 }
 
-/// Whether the body is coded in chunks and in nothing else. hyper takes off the
-/// chunks only, so any other coding would be lost on the way (RFC 9112 §6.1).
-fn is_chunked_alone(fields: &HeaderMap) -> bool {
-    let mut lines = fields.get_all(TRANSFER_ENCODING).iter();
-    let first = lines.next().map(|line| line.as_bytes().trim_ascii());
+/// Whether the body is coded in chunks and in nothing else. The chunks only are
+/// taken off, so any other coding would be lost on the way (RFC 9112 §6.1).
+fn is_chunked_alone(fields: &Fields) -> bool {
+    let mut lines = fields.get_all(name::TRANSFER_ENCODING);
+    let first = lines.next().map(<[u8]>::trim_ascii);
     first.is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked")) && lines.next().is_none()
 }
 
 /// RFC 9112 §3.2: one valid `Host` field in HTTP/1.1, at most one in HTTP/1.0.
 /// Returns its name without the port; empty where there is none.
-fn one_host(version: Version, fields: &HeaderMap) -> Result<&[u8], ProxyError> {
-    let mut hosts = fields.get_all(HOST).iter();
+fn one_host(version: Version, fields: &Fields) -> Result<&[u8], ProxyError> {
+    let mut hosts = fields.get_all(name::HOST);
     let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host_name(host.as_bytes()),
+        (Some(host), None) => host_name(host),
         (None, _) => (version == Version::HTTP_10).then_some(&b""[..]),
         (Some(_), Some(_)) => None,
     };
@@ -254,13 +250,13 @@ fn check_form(method: &Method, uri: &Uri) -> Result<(), ProxyError> {
 }
 
 /// Whether the page came from the very host name it calls.
-fn is_own_origin(origin: &str, fields: &HeaderMap) -> bool {
+fn is_own_origin(origin: &str, fields: &Fields) -> bool {
     let Some((_, authority)) = origin.split_once("://") else {
         return false;
     };
     fields
-        .get(HOST)
-        .is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()))
+        .get(name::HOST)
+        .is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes()))
 }
 
 /// `https://page.example:8443/x?y` → `https://page.example:8443`.
@@ -280,13 +276,17 @@ mod tests {
     };
 
     fn verdict(gate: &Gate, method: &str, fields: &[(&str, &str)]) -> &'static str {
-        let mut request = Request::builder().method(method).uri("/TEL/");
-        for (name, value) in fields {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(()).unwrap();
-        let noted = Noted::in_request(request.headers());
-        let reader = gate.reader(request.headers(), noted);
+        let fields = fields.iter();
+        let request = RequestHead {
+            method: method.parse().unwrap(),
+            uri: Uri::from_static("/TEL/"),
+            version: Version::HTTP_11,
+            fields: fields
+                .map(|(name, value)| (*name, value.as_bytes()))
+                .collect(),
+        };
+        let noted = Noted::in_request(&request.fields);
+        let reader = gate.reader(&request.fields, noted);
         match gate.check(&request, noted, &reader) {
             Ok(Passage::GoesOn) => "passes",
             Ok(Passage::AsksFirst) => "asks first",

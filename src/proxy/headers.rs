@@ -1,13 +1,11 @@
 //! Which header fields cross the proxy, in both directions (RFC 9110 §7.6).
 
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
-    MAX_FORWARDS, VIA,
-};
-use http::{Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
+
+use crate::http1::{Fields, name};
 
 /// Name of the request id, in both directions.
-pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: &str = name::X_REQUEST_ID;
 
 /// Our name in `Via` and `Proxy-Status`.
 pub(super) const PSEUDONYM: &str = "dqe-proxy";
@@ -69,69 +67,68 @@ impl Kind {
 }
 
 /// Told by length first: most names are like none of these.
-fn kind(name: &HeaderName) -> Kind {
-    let name = name.as_str();
+fn kind(name: &[u8]) -> Kind {
     match name.len() {
-        2 if name == "te" => Kind::HopByHop,
-        3 if name == "via" => Kind::Via,
-        4 if name == "host" => Kind::Ours,
+        2 if name == b"te" => Kind::HopByHop,
+        3 if name == b"via" => Kind::Via,
+        4 if name == b"host" => Kind::Ours,
         6 => match name {
-            "cookie" | "expect" => Kind::Inside,
-            "origin" => Kind::Browser,
+            b"cookie" | b"expect" => Kind::Inside,
+            b"origin" => Kind::Browser,
             _ => Kind::End,
         },
         7 => match name {
-            "cookie2" | "referer" => Kind::Inside,
-            "trailer" | "upgrade" => Kind::HopByHop,
+            b"cookie2" | b"referer" => Kind::Inside,
+            b"trailer" | b"upgrade" => Kind::HopByHop,
             _ => Kind::End,
         },
-        8 if name == "location" => Kind::Location,
-        9 if matches!(name, "forwarded" | "x-real-ip" | "client-ip") => Kind::Inside,
+        8 if name == b"location" => Kind::Location,
+        9 if matches!(name, b"forwarded" | b"x-real-ip" | b"client-ip") => Kind::Inside,
         10 => match name {
-            "connection" => Kind::Connection,
-            "keep-alive" => Kind::HopByHop,
-            "set-cookie" => Kind::SetCookie,
+            b"connection" => Kind::Connection,
+            b"keep-alive" => Kind::HopByHop,
+            b"set-cookie" => Kind::SetCookie,
             _ => Kind::End,
         },
-        11 if name == "set-cookie2" => Kind::SetCookie,
+        11 if name == b"set-cookie2" => Kind::SetCookie,
         12 => match name {
-            "x-request-id" => Kind::RequestId,
-            "max-forwards" => Kind::MaxForwards,
+            b"x-request-id" => Kind::RequestId,
+            b"max-forwards" => Kind::MaxForwards,
             _ => Kind::End,
         },
-        13 if name == "authorization" => Kind::Ours,
+        13 if name == b"authorization" => Kind::Ours,
         14 => match name {
-            "http2-settings" => Kind::HopByHop,
-            "sec-fetch-site" => Kind::Browser,
-            "true-client-ip" | "x-original-url" | "x-original-uri" => Kind::Inside,
+            b"http2-settings" => Kind::HopByHop,
+            b"sec-fetch-site" => Kind::Browser,
+            b"true-client-ip" | b"x-original-url" | b"x-original-uri" => Kind::Inside,
             _ => forwarding(name),
         },
-        15 if name == "accept-encoding" => Kind::Accepts,
-        16 if name == "proxy-connection" => Kind::HopByHop,
-        17 if name == "transfer-encoding" => Kind::Coding,
-        18 if name == "proxy-authenticate" => Kind::HopByHop,
-        19 if name == "proxy-authorization" => Kind::HopByHop,
-        25 if name == "proxy-authentication-info" => Kind::HopByHop,
+        15 if name == b"accept-encoding" => Kind::Accepts,
+        16 if name == b"proxy-connection" => Kind::HopByHop,
+        17 if name == b"transfer-encoding" => Kind::Coding,
+        18 if name == b"proxy-authenticate" => Kind::HopByHop,
+        19 if name == b"proxy-authorization" => Kind::HopByHop,
+        25 if name == b"proxy-authentication-info" => Kind::HopByHop,
         11.. => forwarding(name),
         _ => Kind::End,
     }
 }
 
-fn forwarding(name: &str) -> Kind {
-    let inside = name.starts_with("x-forwarded")
+fn forwarding(name: &[u8]) -> Kind {
+    let inside = name.starts_with(b"x-forwarded")
         || matches!(
             name,
-            "x-client-ip"
-                | "x-cluster-client-ip"
-                | "x-originating-ip"
-                | "x-remote-addr"
-                | "x-remote-ip"
-                | "wl-proxy-client-ip"
-                | "proxy-client-ip"
-                | "x-original-forwarded-for"
-                | "x-original-host"
-                | "x-rewrite-url"
-                | "x-envoy-external-address"
+            b"x-client-ip"
+                | b"x-cluster-client-ip"
+                | b"x-originating-ip"
+                | b"x-remote-addr"
+                | b"x-remote-ip"
+                | b"wl-proxy-client-ip"
+                | b"proxy-client-ip"
+                | b"x-original-forwarded-for"
+                | b"x-original-host"
+                | b"x-rewrite-url"
+                | b"x-envoy-external-address"
         );
     if inside { Kind::Inside } else { Kind::End }
 }
@@ -158,10 +155,10 @@ pub(super) struct Noted {
 
 impl Noted {
     /// Looks over the fields of a request.
-    pub(super) fn in_request(fields: &HeaderMap) -> Self {
+    pub(super) fn in_request(fields: &Fields) -> Self {
         let mut noted = Self::default();
-        for (name, value) in fields {
-            noted.size += name.as_str().len() + ": \r\n".len() + value.len();
+        for (name, value) in fields.iter() {
+            noted.size += name.len() + ": \r\n".len() + value.len();
             match kind(name) {
                 Kind::End
                 | Kind::Ours
@@ -197,11 +194,11 @@ pub(super) struct Own<'a> {
 /// is the client's to write. Fields named by `Connection` stay here too, except
 /// those that the message needs (`Content-Length`).
 pub(super) fn outgoing<'a>(
-    received: &'a HeaderMap,
+    received: &'a Fields,
     noted: Noted,
     version: Version,
     own: Own<'a>,
-) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
     let nominated = if noted.connection {
         Nominated::by(received)
     } else {
@@ -209,10 +206,10 @@ pub(super) fn outgoing<'a>(
     };
     let kept = received.iter().filter(move |(name, _)| match kind(name) {
         Kind::End | Kind::MaxForwards | Kind::SetCookie | Kind::Location => {
-            if **name == CONTENT_LENGTH {
+            if *name == name::CONTENT_LENGTH.as_bytes() {
                 own.length.is_none()
             } else {
-                nominated.is_empty() || !nominated.contains(name.as_str())
+                nominated.is_empty() || !nominated.contains(name)
             }
         }
         Kind::Connection
@@ -230,78 +227,76 @@ pub(super) fn outgoing<'a>(
     } else {
         &VIA_11
     };
-    let credential = own.authorization.map(|value| (&AUTHORIZATION, value));
-    let length = own.length.map(|value| (&CONTENT_LENGTH, value));
-    let accepts = noted.accepts.then_some((&ACCEPT_ENCODING, &IDENTITY));
+    let field = |name: &'static str, value: &'a HeaderValue| (name.as_bytes(), value.as_bytes());
+    let credential = own
+        .authorization
+        .map(|value| field(name::AUTHORIZATION, value));
+    let length = own.length.map(|value| field(name::CONTENT_LENGTH, value));
+    let accepts = noted
+        .accepts
+        .then(|| field(name::ACCEPT_ENCODING, &IDENTITY));
     credential
         .into_iter()
         .chain(kept)
         .chain(length)
         .chain(accepts)
-        .chain([(&VIA, via), (&REQUEST_ID, own.request_id)])
+        .chain([field(name::VIA, via), field(REQUEST_ID, own.request_id)])
 }
 
 /// Cleans the fields of an answer in place and adds `Via` and the request id.
 /// DQE's cookies stay outside, as the callers' stay inside. Whether there is a
 /// `Location` field.
 pub(super) fn clean_answer(
-    headers: &mut HeaderMap,
+    fields: &mut Fields,
     status: StatusCode,
     version: Version,
-    request_id: HeaderValue,
+    request_id: &HeaderValue,
 ) -> bool {
     let (mut removable, mut connection, mut location) = (false, false, false);
-    for name in headers.keys() {
+    for name in fields.names() {
         let kind = kind(name);
         connection |= kind == Kind::Connection;
         location |= kind == Kind::Location;
         removable |= kind.leaves_an_answer();
     }
     if removable {
-        take_out(headers, connection, Kind::leaves_an_answer);
+        take_out(fields, connection, Kind::leaves_an_answer);
     }
     // A length beside "no content" would only confuse the caller (RFC 9110 §8.6).
     if status == StatusCode::NO_CONTENT {
-        headers.remove(CONTENT_LENGTH);
+        fields.remove(name::CONTENT_LENGTH);
     }
     let via = if version == Version::HTTP_10 {
         &VIA_10
     } else {
         &VIA_11
     };
-    headers.append(VIA, via.clone());
-    headers.insert(REQUEST_ID.clone(), request_id);
+    fields.append(name::VIA, via);
+    fields.insert(REQUEST_ID, request_id);
     location
 }
 
 /// Takes out the fields of these kinds, and those that `Connection` names.
-fn take_out(fields: &mut HeaderMap, connection: bool, goes: impl Fn(Kind) -> bool) {
+fn take_out(fields: &mut Fields, connection: bool, goes: impl Fn(Kind) -> bool) {
     let nominated = if connection {
-        Nominated::by(fields)
+        Nominated::by(fields).owned()
     } else {
-        Nominated(Vec::new())
+        Vec::new()
     };
-    let leaving: Vec<HeaderName> = fields
-        .keys()
-        .filter(|name| {
-            goes(kind(name)) || (**name != CONTENT_LENGTH && nominated.contains(name.as_str()))
-        })
-        .cloned()
-        .collect();
-    for name in leaving {
-        fields.remove(name);
-    }
+    fields.retain(|name, _| {
+        let is_nominated = nominated.iter().any(|named| **named == *name);
+        !goes(kind(name)) && (name == name::CONTENT_LENGTH.as_bytes() || !is_nominated)
+    });
 }
 
 /// How many more times a request may be forwarded (RFC 9110 §7.6.2). The field
 /// means something for OPTIONS and TRACE only, and only as one number.
 #[must_use]
-pub(super) fn forwards_left(method: &Method, fields: &HeaderMap) -> Option<u8> {
-    let mut lines = fields.get_all(MAX_FORWARDS).iter();
-    let (Some(line), None) = (lines.next(), lines.next()) else {
+pub(super) fn forwards_left(method: &Method, fields: &Fields) -> Option<u8> {
+    let mut lines = fields.get_all(name::MAX_FORWARDS);
+    let (Some(digits), None) = (lines.next(), lines.next()) else {
         return None;
     };
-    let digits = line.as_bytes();
     if *method != Method::OPTIONS || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -314,22 +309,23 @@ pub(super) fn forwards_left(method: &Method, fields: &HeaderMap) -> Option<u8> {
 
 /// Counts `Max-Forwards` down, or takes it out where it means nothing. To be
 /// called when the request goes on.
-pub(super) fn count_down(method: &Method, fields: &mut HeaderMap) {
+pub(super) fn count_down(method: &Method, fields: &mut Fields) {
     match forwards_left(method, fields) {
         Some(left) => {
             let left = u16::from(left.saturating_sub(1));
-            fields.insert(MAX_FORWARDS, HeaderValue::from(left));
+            fields.insert(name::MAX_FORWARDS, &HeaderValue::from(left));
         }
-        None => drop(fields.remove(MAX_FORWARDS)),
+        None => {
+            fields.remove(name::MAX_FORWARDS);
+        }
     }
 }
 
 /// Whether our own `Via` entry is there: the request has been here before.
 #[must_use]
-pub(super) fn has_been_here(headers: &HeaderMap) -> bool {
-    headers.get_all(VIA).iter().any(|line| {
-        line.as_bytes()
-            .split(|byte| *byte == b',')
+pub(super) fn has_been_here(fields: &Fields) -> bool {
+    fields.get_all(name::VIA).any(|line| {
+        line.split(|byte| *byte == b',')
             .filter_map(|entry| std::str::from_utf8(entry).ok())
             .filter_map(|entry| entry.split_ascii_whitespace().nth(1))
             .any(|received_by| received_by.eq_ignore_ascii_case(PSEUDONYM))
@@ -340,10 +336,10 @@ pub(super) fn has_been_here(headers: &HeaderMap) -> bool {
 struct Nominated<'a>(Vec<&'a [u8]>);
 
 impl<'a> Nominated<'a> {
-    fn by(headers: &'a HeaderMap) -> Self {
-        let lines = headers.get_all(CONNECTION).iter();
+    fn by(fields: &'a Fields) -> Self {
+        let lines = fields.get_all(name::CONNECTION);
         let names = lines
-            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .flat_map(|line| line.split(|byte| *byte == b','))
             .map(<[u8]>::trim_ascii)
             .filter(|name| {
                 !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close")
@@ -355,10 +351,18 @@ impl<'a> Nominated<'a> {
         self.0.is_empty()
     }
 
-    fn contains(&self, name: &str) -> bool {
+    fn contains(&self, name: &[u8]) -> bool {
         self.0
             .iter()
-            .any(|nominated| nominated.eq_ignore_ascii_case(name.as_bytes()))
+            .any(|nominated| nominated.eq_ignore_ascii_case(name))
+    }
+
+    /// The names in lower case, to be looked for while the fields change.
+    fn owned(&self) -> Vec<Vec<u8>> {
+        self.0
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect()
     }
 }
 
@@ -366,27 +370,25 @@ impl<'a> Nominated<'a> {
 mod tests {
     use super::*;
 
-    fn map(fields: &[(&str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in fields {
-            map.append(
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            );
-        }
-        map
+    fn map(fields: &[(&str, &str)]) -> Fields {
+        let fields = fields.iter();
+        fields
+            .map(|(name, value)| (*name, value.as_bytes()))
+            .collect()
     }
 
-    fn names(map: &HeaderMap) -> Vec<String> {
-        let mut names: Vec<String> = map
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
-            .collect();
+    fn line((name, value): (&[u8], &[u8])) -> String {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        format!("{}: {}", text(name), text(value))
+    }
+
+    fn names(fields: &Fields) -> Vec<String> {
+        let mut names: Vec<String> = fields.iter().map(line).collect();
         names.sort();
         names
     }
 
-    fn to_dqe(fields: &HeaderMap, token: &HeaderValue, id: &HeaderValue) -> HeaderMap {
+    fn to_dqe(fields: &Fields, token: &HeaderValue, id: &HeaderValue) -> Fields {
         let noted = Noted::in_request(fields);
         let own = Own {
             authorization: Some(token),
@@ -394,11 +396,8 @@ mod tests {
             request_id: id,
         };
         let sent = outgoing(fields, noted, Version::HTTP_11, own);
-        let mut map = HeaderMap::new();
-        for (name, value) in sent {
-            map.append(name.clone(), value.clone());
-        }
-        map
+        sent.map(|(name, value)| (std::str::from_utf8(name).unwrap(), value))
+            .collect()
     }
 
     fn sent(received: &[(&str, &str)]) -> Vec<String> {
@@ -440,8 +439,8 @@ mod tests {
             );
             count_down(&method, &mut fields);
             let left = expected.map(|left| left.saturating_sub(1).to_string());
-            let sent = fields.get(MAX_FORWARDS).map(|left| left.to_str().unwrap());
-            assert_eq!(sent, left.as_deref(), "{method} {value}");
+            let sent = fields.get(name::MAX_FORWARDS);
+            assert_eq!(sent, left.as_deref().map(str::as_bytes), "{method} {value}");
         }
         let twice = map(&[("max-forwards", "1"), ("max-forwards", "2")]);
         assert_eq!(forwards_left(&Method::OPTIONS, &twice), None);
@@ -506,11 +505,10 @@ mod tests {
                 "x-app: b\u{e9}"
             ]
         );
-        let mut raw = HeaderMap::new();
-        raw.insert("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
+        let raw = Fields::from_iter([("x-latin", &b"caf\xe9"[..])]);
         let token = HeaderValue::from_static("t");
         let sent = to_dqe(&raw, &token, &token);
-        assert_eq!(sent["x-latin"].as_bytes(), b"caf\xe9");
+        assert_eq!(sent.get("x-latin"), Some(&b"caf\xe9"[..]));
     }
 
     #[test]
@@ -524,7 +522,7 @@ mod tests {
         };
         let noted = Noted::in_request(&received);
         let sent: Vec<String> = outgoing(&received, noted, Version::HTTP_11, own)
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .map(line)
             .collect();
         let expected = [
             "content-length: 57",
@@ -569,7 +567,7 @@ mod tests {
             &mut answer,
             StatusCode::OK,
             Version::HTTP_11,
-            HeaderValue::from_static("id1"),
+            &HeaderValue::from_static("id1"),
         );
         assert_eq!(
             names(&answer),

@@ -4,18 +4,18 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{StatusCode, Version};
+use http::{HeaderValue, StatusCode, Version};
 
 use super::headers::{self, Noted, Own};
 use super::scrub::{self, Secret};
+use crate::http1::Fields;
 
 /// The fields that go to DQE for a request that was received with these.
 pub fn outgoing<'a>(
-    received: &'a HeaderMap,
+    received: &'a Fields,
     authorization: &'a HeaderValue,
     request_id: &'a HeaderValue,
-) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
     let own = Own {
         authorization: Some(authorization),
         length: None,
@@ -25,7 +25,7 @@ pub fn outgoing<'a>(
 }
 
 /// Makes the fields of DQE's answer those of ours.
-pub fn clean_answer(fields: &mut HeaderMap, request_id: HeaderValue) {
+pub fn clean_answer(fields: &mut Fields, request_id: &HeaderValue) {
     headers::clean_answer(fields, StatusCode::OK, Version::HTTP_11, request_id);
 }
 

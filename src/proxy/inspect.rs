@@ -11,8 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_ENCODING;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, StatusCode};
 use http_body::{Body, Frame};
 
 use super::Call;
@@ -23,6 +22,7 @@ use super::upload::OutgoingBody;
 use crate::deadline::Expired;
 use crate::dqe::Scope;
 use crate::dqe::dead_token::{self, Reading};
+use crate::http1::{Fields, Response, name};
 use crate::upstream::{AnswerBody, AnswerError};
 
 /// The server's answer.
@@ -42,7 +42,7 @@ pub(super) struct Beginning {
 /// for that is in `call.beginning`.
 pub(super) fn look(call: &mut Call, answer: &mut Answered) -> Option<Sign> {
     call.beginning = Beginning::default();
-    if answer.status() == StatusCode::UNAUTHORIZED {
+    if answer.head.status == StatusCode::UNAUTHORIZED {
         return Some(Sign::Refused);
     }
     let family = call.route().scope;
@@ -91,10 +91,10 @@ fn sign(reading: Reading) -> Sign {
 /// Whether a dead token can be told in the body: it can be read, and an empty
 /// one means something. Which status ID Mobile's errors have is not documented.
 fn is_worth_a_look(family: Scope, method: &Method, answer: &Answered) -> bool {
-    let status = answer.status();
+    let status = answer.head.status;
     (status == StatusCode::OK || (family == Scope::IdMobile && status.is_client_error()))
         && matches!(*method, Method::GET | Method::POST)
-        && !is_coded(answer.headers())
+        && !is_coded(&answer.head.fields)
 }
 
 impl Call {
@@ -114,12 +114,12 @@ impl Beginning {
         family: Scope,
     ) -> Poll<Reading> {
         loop {
-            let is_whole = answer.body().is_end_stream();
+            let is_whole = answer.body.is_end_stream();
             let reading = dead_token::read(family, &self.bytes, is_whole);
             if reading != Reading::Unclear || is_whole || self.broken.is_some() {
                 return Poll::Ready(reading);
             }
-            match Pin::new(answer.body_mut()).poll_frame(cx) {
+            match Pin::new(&mut answer.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => self.append(frame),
                 Poll::Ready(Some(Err(error))) => self.broken = Some(error),
                 Poll::Ready(None) => {}
@@ -144,11 +144,7 @@ impl Beginning {
 }
 
 /// Whether the body has a content coding, which DQE was asked not to use.
-pub(super) fn is_coded(fields: &HeaderMap) -> bool {
-    // Most have none, which is quicker to learn than which one.
-    fields.contains_key(CONTENT_ENCODING)
-        && fields
-            .get_all(CONTENT_ENCODING)
-            .iter()
-            .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+pub(super) fn is_coded(fields: &Fields) -> bool {
+    let mut codings = fields.get_all(name::CONTENT_ENCODING);
+    codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }

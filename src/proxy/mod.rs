@@ -26,15 +26,12 @@ mod suspicion;
 mod upload;
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, request};
+use http::{HeaderValue, Uri};
 use http_body::Body;
-use hyper::body::Incoming;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use admission::Admission;
@@ -44,6 +41,7 @@ pub use upload::OutgoingBody;
 
 use crate::caller::Caller;
 use crate::dqe::TokenPath;
+use crate::http1::{Fields, Incoming, RequestHead, Response};
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::telemetry::{Seldom, WorkerLog};
 use crate::upstream::Client;
@@ -173,13 +171,14 @@ impl Worker {
     /// Answers one request. Never fails: what goes wrong becomes an answer.
     ///
     /// What needs no waiting is done before the future is made, and what the
-    /// future works on is in one box: hyper moves the future about, so it is small.
+    /// future works on is in one box: the future is moved about, so it is small.
     pub fn answer(
         self: Rc<Self>,
-        request: Request<Incoming>,
+        head: RequestHead,
+        incoming: Incoming,
         caller: Caller,
     ) -> impl Future<Output = Response<Answer>> + use<> {
-        let prepared = self.prepare(request, caller);
+        let prepared = self.prepare(head, incoming, caller);
         async move {
             let (error, mut call) = match prepared {
                 Ok((Passage::GoesOn, mut call)) => match attempt::send(&mut call).await {
@@ -187,35 +186,41 @@ impl Worker {
                     Err(error) => (error, call),
                 },
                 Ok((Passage::EndsHere, mut call)) => {
-                    return response::options(&mut call).map(|()| Answer::Own { body: None, call });
+                    let head = response::options(&mut call);
+                    let body = Answer::Own { body: None, call };
+                    return Response { head, body };
                 }
                 Ok((Passage::AsksFirst, mut call)) => {
-                    return response::permission(&mut call)
-                        .map(|()| Answer::Own { body: None, call });
+                    let head = response::permission(&mut call);
+                    let body = Answer::Own { body: None, call };
+                    return Response { head, body };
                 }
                 Err(refused) => refused,
             };
             call.worker.report(&error, &call.exchange);
-            call.leave_body().await;
+            call.payload = Payload::Empty;
             // The answer itself must reach the caller within reason, whatever ran out before.
             let idle_timeout = call.worker.settings.body_idle_timeout;
             call.caller.deadline.clear_total();
             call.caller.deadline.allow(idle_timeout);
-            response::refused(&error, &mut call).map(|body| Answer::Own { body, call })
+            let (head, body) = response::refused(&error, &mut call);
+            let body = Some(body);
+            let body = Answer::Own { body, call };
+            Response { head, body }
         }
     }
 
     /// Gate, route, and everything else that is known before a token is.
     fn prepare(
         self: Rc<Self>,
-        request: Request<Incoming>,
+        head: RequestHead,
+        incoming: Incoming,
         caller: Caller,
     ) -> Result<(Passage, Box<Call>), (ProxyError, Box<Call>)> {
-        let noted = Noted::in_request(request.headers());
-        let exchange = self.begin(&request, noted, &caller);
-        let reader = self.gate.reader(request.headers(), noted);
-        let checked = self.gate.check(&request, noted, &reader);
-        let (head, incoming) = request.into_parts();
+        let noted = Noted::in_request(&head.fields);
+        let exchange = self.begin(&head, noted, &caller);
+        let reader = self.gate.reader(&head.fields, noted);
+        let checked = self.gate.check(&head, noted, &reader);
         let mut call = Box::new(Call {
             worker: self,
             route: 0,
@@ -243,19 +248,14 @@ impl Worker {
         }
     }
 
-    fn begin(
-        self: &Rc<Self>,
-        request: &Request<Incoming>,
-        noted: Noted,
-        caller: &Caller,
-    ) -> Exchange {
+    fn begin(self: &Rc<Self>, head: &RequestHead, noted: Noted, caller: &Caller) -> Exchange {
         let given = if noted.request_id {
-            given_id(request.headers())
+            given_id(&head.fields)
         } else {
             None
         };
-        let id = given.cloned().unwrap_or_else(|| self.new_id());
-        let (method, version) = (request.method().clone(), request.version());
+        let id = given.unwrap_or_else(|| self.new_id());
+        let (method, version) = (head.method.clone(), head.version);
         let started = caller.deadline.turn();
         Exchange::begin(
             Rc::clone(self),
@@ -362,7 +362,7 @@ pub struct Call {
     /// It came to a relay path: what its caller expects.
     relay: Option<Form>,
     /// The request as it came, but for its target, which is that of DQE.
-    head: request::Parts,
+    head: RequestHead,
     noted: Noted,
     payload: Payload,
     /// Where the licence parameter goes, once a form has been read.
@@ -392,14 +392,14 @@ impl Call {
         self.take_route()?;
         self.enters()?;
         if self.noted.max_forwards {
-            headers::count_down(&self.head.method, &mut self.head.headers);
+            headers::count_down(&self.head.method, &mut self.head.fields);
         }
         self.head.uri = carry::origin_form(&self.head.uri)?;
         if !incoming.is_end_stream() {
             let most = self.route().max_body;
             let most = most.unwrap_or(self.worker.settings.max_body);
             let upload = self.upload(incoming, most)?;
-            self.payload = Payload::new(upload, &self.head.headers);
+            self.payload = Payload::new(upload, &self.head.fields);
             if matches!(self.payload, Payload::Unread(..)) {
                 return Ok(());
             }
@@ -438,37 +438,18 @@ impl Call {
         upload.map_err(|_| ProxyError::BodyTooLarge)
     }
 
-    /// Gives up what has not been read of the body, and lets the connection see
-    /// it: the answer that follows then says whether the connection ends with it
-    /// (RFC 9112 §9.6).
-    async fn leave_body(&mut self) {
-        let payload = std::mem::replace(&mut self.payload, Payload::Empty);
-        if matches!(payload, Payload::Empty) {
-            return;
-        }
-        drop(payload);
-        let mut has_yielded = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut has_yielded, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-    }
-
     fn route(&self) -> &Route {
         self.worker.routes.route(self.route)
     }
 }
 
 /// The caller's own request id, when it is short and harmless in a log.
-fn given_id(fields: &HeaderMap) -> Option<&HeaderValue> {
+fn given_id(fields: &Fields) -> Option<HeaderValue> {
     let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     fields
-        .get(&headers::REQUEST_ID)
-        .filter(|id| (1..=64).contains(&id.len()) && id.as_bytes().iter().all(harmless))
+        .get(headers::REQUEST_ID)
+        .filter(|id| (1..=64).contains(&id.len()) && id.iter().all(harmless))
+        .and_then(|id| HeaderValue::from_bytes(id).ok())
 }
 
 fn write_hex(digits: &mut [u8], mut number: u64) {

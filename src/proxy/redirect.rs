@@ -12,8 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::LOCATION;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use http_body::Body;
 
 use super::Call;
@@ -22,6 +21,7 @@ use super::error::ProxyError;
 use super::inspect::Answered;
 use super::reference::{Reference, resolved, target_on};
 use crate::dqe::{catalogue, licence};
+use crate::http1::{Fields, name};
 use crate::upstream::Server;
 
 /// Most redirects followed for one call. DQE is expected to need one; a caller
@@ -43,15 +43,15 @@ impl Call {
     /// the caller would not get anywhere either.
     pub(super) fn turns_to(&mut self, answer: &Answered) -> Result<bool, ProxyError> {
         let is_simple = matches!(self.payload, Payload::Empty) && !self.route().side_effects;
-        if !is_simple || !may_be_followed(&self.head.method, answer.status()) {
+        if !is_simple || !may_be_followed(&self.head.method, answer.head.status) {
             return Ok(false);
         }
         let server = &self.worker.client.settings().server;
-        let mut lines = answer.headers().get_all(LOCATION).iter();
+        let mut lines = answer.head.fields.get_all(name::LOCATION);
         let (Some(location), None) = (lines.next(), lines.next()) else {
             return Ok(false);
         };
-        let Some(target) = target_on(server, location.as_bytes(), &self.head.uri) else {
+        let Some(target) = target_on(server, location, &self.head.uri) else {
             return Ok(false);
         };
         let routes = &self.worker.routes;
@@ -96,7 +96,7 @@ fn may_be_followed(method: &Method, status: StatusCode) -> bool {
 pub(super) fn leave(mut answer: Answered) {
     let mut context = Context::from_waker(Waker::noop());
     let mut dropped = 0;
-    while let Poll::Ready(Some(Ok(frame))) = Pin::new(answer.body_mut()).poll_frame(&mut context) {
+    while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut answer.body).poll_frame(&mut context) {
         dropped += frame.data_ref().map_or(0, Bytes::len);
         if dropped > MOST_DROPPED {
             return;
@@ -105,36 +105,36 @@ pub(super) fn leave(mut answer: Answered) {
 }
 
 /// Keeps the caller on the proxy, where a redirect to the server itself would
-/// lead it past: the reference becomes a path. The licence parameter in it,
-/// `name`, is the proxy's and goes. `base` is what a relative reference is
+/// lead it past: the reference becomes a path. The parameter `licence` in it is
+/// the proxy's and goes. `base` is what a relative reference is
 /// relative to, when that is not what the caller has asked for.
 pub(super) fn keep_on_the_proxy(
-    fields: &mut HeaderMap,
+    fields: &mut Fields,
     server: &Server,
-    name: &str,
+    licence: &str,
     base: Option<&Uri>,
 ) {
-    let Some(location) = fields.get(LOCATION) else {
+    let Some(location) = fields.get(name::LOCATION) else {
         return;
     };
-    let mut kept = Cow::Borrowed(location.as_bytes());
+    let mut kept = Cow::Borrowed(location);
     if let Some(path) = as_path(&kept, server, base) {
         kept = Cow::Owned(path);
     }
     // ID Mobile sends people back to a partner with a `token` of the partner's.
     let is_elsewhere = matches!(Reference::read(&kept, server), Reference::Elsewhere);
-    let name = if is_elsewhere {
+    let licence = if is_elsewhere {
         catalogue::LICENCE
     } else {
-        name
+        licence
     };
-    if let Some(without) = without_licence(&kept, name) {
+    if let Some(without) = without_licence(&kept, licence) {
         kept = Cow::Owned(without);
     }
     if let Cow::Owned(kept) = kept
         && let Ok(kept) = HeaderValue::from_maybe_shared(Bytes::from(kept))
     {
-        fields.insert(LOCATION, kept);
+        fields.insert(name::LOCATION, &kept);
     }
 }
 
@@ -230,10 +230,10 @@ mod tests {
             ),
             ("/TEL/#?Licence=TK", "/TEL/#?Licence=TK"),
         ] {
-            let mut fields = HeaderMap::new();
-            fields.insert(LOCATION, HeaderValue::from_static(location));
+            let mut fields = Fields::from_iter([("location", location.as_bytes())]);
             keep_on_the_proxy(&mut fields, &server(), "Licence", None);
-            assert_eq!(fields[LOCATION], expected, "{location}");
+            let kept = fields.get("location").map(String::from_utf8_lossy);
+            assert_eq!(kept.as_deref(), Some(expected), "{location}");
         }
     }
 
@@ -252,10 +252,10 @@ mod tests {
             (".//other.example/x", "/v1/x//other.example/x"),
             ("/.//other.example/x", "/.//other.example/x"),
         ] {
-            let mut fields = HeaderMap::new();
-            fields.insert(LOCATION, HeaderValue::from_static(location));
+            let mut fields = Fields::from_iter([("location", location.as_bytes())]);
             keep_on_the_proxy(&mut fields, &server(), "Licence", Some(&base));
-            assert_eq!(fields[LOCATION], expected, "{location}");
+            let kept = fields.get("location").map(String::from_utf8_lossy);
+            assert_eq!(kept.as_deref(), Some(expected), "{location}");
         }
     }
 

@@ -8,15 +8,9 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
-    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, MAX_FORWARDS, RANGE,
-};
 use http::uri::{Authority, PathAndQuery};
-use http::{Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use http_body::Body;
-use hyper::body::Incoming;
 
 use super::Call;
 use super::attempt::read_whole;
@@ -26,6 +20,7 @@ use super::gate::LONGEST_TARGET;
 use super::inspect::{self, Answered};
 use super::upload::Upload;
 use crate::dqe::relay::{self, InvalidBody, Wrapper};
+use crate::http1::{Fields, Incoming, name};
 use crate::upstream::Server;
 
 /// The paths of the settings, which lead to no route.
@@ -76,19 +71,19 @@ fn trimmed(path: &str) -> &str {
 
 /// Fields of a request that speak of its body or its method and not of the
 /// call it asks for.
-static OF_THE_POST: [HeaderName; 12] = [
-    CONTENT_TYPE,
-    CONTENT_LENGTH,
-    CONTENT_ENCODING,
-    CONTENT_LANGUAGE,
-    CONTENT_LOCATION,
-    IF_MATCH,
-    IF_NONE_MATCH,
-    IF_MODIFIED_SINCE,
-    IF_UNMODIFIED_SINCE,
-    IF_RANGE,
-    RANGE,
-    MAX_FORWARDS,
+const OF_THE_POST: [&str; 12] = [
+    name::CONTENT_TYPE,
+    name::CONTENT_LENGTH,
+    name::CONTENT_ENCODING,
+    name::CONTENT_LANGUAGE,
+    name::CONTENT_LOCATION,
+    name::IF_MATCH,
+    name::IF_NONE_MATCH,
+    name::IF_MODIFIED_SINCE,
+    name::IF_UNMODIFIED_SINCE,
+    name::IF_RANGE,
+    name::RANGE,
+    name::MAX_FORWARDS,
 ];
 
 impl Call {
@@ -115,7 +110,7 @@ impl Call {
     /// # Errors
     /// When the body cannot be read, names no URL, or one that is not called.
     pub(super) async fn becomes_relayed(&mut self) -> Result<(), ProxyError> {
-        if self.head.headers.contains_key(CONTENT_ENCODING) {
+        if self.head.fields.contains(name::CONTENT_ENCODING) {
             return Err(ProxyError::RelayBody(InvalidBody::Coded));
         }
         let body = match &self.payload {
@@ -127,17 +122,17 @@ impl Call {
         };
         // From here on it is a call without a body, whatever becomes of it.
         self.payload = Payload::Empty;
-        let media_type = self.head.headers.get(CONTENT_TYPE);
-        let media_type = media_type.map_or(&b""[..], HeaderValue::as_bytes);
-        let url = relay::url(media_type, &body).map_err(ProxyError::RelayBody)?;
+        let media_type = self.head.fields.get(name::CONTENT_TYPE);
+        let url =
+            relay::url(media_type.unwrap_or_default(), &body).map_err(ProxyError::RelayBody)?;
         let target = target(&url, &self.worker.client.settings().server)?;
         if target.as_str().len() > LONGEST_TARGET {
             return Err(ProxyError::TargetTooLong);
         }
         self.head.uri = Uri::from(target);
         self.head.method = Method::GET;
-        for name in &OF_THE_POST {
-            self.head.headers.remove(name);
+        for name in OF_THE_POST {
+            self.head.fields.remove(name);
         }
         self.take_route()?;
         self.settle()
@@ -145,23 +140,23 @@ impl Call {
 
     /// What writes the answer as the page expects it; `None` when it is passed
     /// on as it is, as every error is.
-    pub(super) fn wrapper_of(&self, status: StatusCode, fields: &mut HeaderMap) -> Option<Wrapper> {
+    pub(super) fn wrapper_of(&self, status: StatusCode, fields: &mut Fields) -> Option<Wrapper> {
         if !self.is_wrapped(status) {
             return None;
         }
-        for name in [CONTENT_LENGTH, ETAG, ACCEPT_RANGES] {
+        for name in [name::CONTENT_LENGTH, name::ETAG, name::ACCEPT_RANGES] {
             fields.remove(name);
         }
         let json = HeaderValue::from_static("application/json; charset=utf-8");
-        fields.insert(CONTENT_TYPE, json);
+        fields.insert(name::CONTENT_TYPE, &json);
         Some(Wrapper::default())
     }
 
     /// Whether an answer cannot be looked into that has to be.
     pub(super) fn is_unreadable(&self, answer: &Answered) -> bool {
-        let status = answer.status();
+        let status = answer.head.status;
         let has_to_be = !status.is_success() || self.is_wrapped(status);
-        has_to_be && inspect::is_coded(answer.headers()) && !is_empty(answer)
+        has_to_be && inspect::is_coded(&answer.head.fields) && !is_empty(answer)
     }
 
     fn is_wrapped(&self, status: StatusCode) -> bool {
@@ -174,7 +169,7 @@ impl Call {
 }
 
 fn is_empty(answer: &Answered) -> bool {
-    answer.body().is_end_stream()
+    answer.body.is_end_stream()
 }
 
 /// The path and query of a URL of `server`, or of one that names no server

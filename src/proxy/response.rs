@@ -5,10 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderValue, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use super::Call;
@@ -20,9 +17,8 @@ use super::scrub::Scrubber;
 use super::upload::OutgoingBody;
 use crate::caller::Closing;
 use crate::dqe::relay::Wrapper;
+use crate::http1::{Response, ResponseHead, name};
 use crate::upstream::{AnswerBody, AnswerError};
-
-static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// The body of an answer to a caller. Ends its exchange when it is dropped.
 pub enum Answer {
@@ -45,90 +41,90 @@ pub struct Forwarded {
     complete: bool,
     /// Writes the body into another document, for a relay page.
     wrapper: Option<Wrapper>,
-    /// The body broke off; told to hyper one poll later.
-    broken: Option<AnswerError>,
 }
 
 /// Passes the server's answer on.
 pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answer> {
-    let (mut head, body) = answer.into_parts();
+    let Response { mut head, body } = answer;
     call.exchange
         .ends_as(head.status, Code::of_answer(head.status));
-    let id = call.exchange.request_id().clone();
-    let has_location = headers::clean_answer(&mut head.headers, head.status, head.version, id);
+    let id = call.exchange.request_id();
+    let has_location = headers::clean_answer(&mut head.fields, head.status, head.version, id);
     let client = &call.worker.client;
     if has_location {
         let server = &client.settings().server;
         let is_elsewhere = call.relay.is_some() || !call.redirected.is_empty();
         let base = is_elsewhere.then_some(&call.head.uri);
-        redirect::keep_on_the_proxy(&mut head.headers, server, call.route().parameter, base);
+        redirect::keep_on_the_proxy(&mut head.fields, server, call.route().parameter, base);
     }
     if let Some(scrubber) = &call.scrubber {
-        scrubber.mask_fields(&mut head.headers);
+        scrubber.mask_fields(&mut head.fields);
     }
-    call.reader.name_in(&mut head.headers);
-    let wrapper = call.wrapper_of(head.status, &mut head.headers);
-    // hyper frames the answer for the version the caller speaks.
-    head.version = Version::HTTP_11;
+    call.reader.name_in(&mut head.fields);
+    let wrapper = call.wrapper_of(head.status, &mut head.fields);
     let complete = wrapper.is_none() && body.is_end_stream() && call.beginning.bytes.is_empty();
     // The body's end is then the connection's end.
     if call.head.version == Version::HTTP_10
         && !complete
-        && !head.headers.contains_key(CONTENT_LENGTH)
+        && !head.fields.contains(name::CONTENT_LENGTH)
     {
         call.caller.closing.set(Closing::Misleads);
     }
     // The request's fields are done with.
-    client.recycle(std::mem::take(&mut call.head.headers));
+    client
+        .spare_fields()
+        .put(std::mem::take(&mut call.head.fields));
     let body = Forwarded {
         body,
         call,
         complete,
         wrapper,
-        broken: None,
     };
     body.moved_on();
-    Response::from_parts(head, Answer::Forwarded(body))
+    Response {
+        head,
+        body: Answer::Forwarded(body),
+    }
 }
 
 /// Methods that are forwarded, for `Allow`; besides them any that is not known.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// What the proxy says itself is of this moment.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// What a relay path allows.
 const ALLOW_RELAY: HeaderValue = HeaderValue::from_static("POST");
 
 /// Answers OPTIONS in the server's place (RFC 9110 §9.3.7). With [`permission`]
 /// the only 2xx of the proxy's own: the caller has asked for just that.
-pub(super) fn options(call: &mut Call) -> Response<()> {
-    let mut response = no_content(call);
-    let fields = response.headers_mut();
-    fields.insert(http::header::ALLOW, ALLOW);
-    call.reader.name_in(fields);
-    response
+pub(super) fn options(call: &mut Call) -> ResponseHead {
+    let mut head = no_content(call);
+    head.fields.insert(name::ALLOW, &ALLOW);
+    call.reader.name_in(&mut head.fields);
+    head
 }
 
 /// Tells a browser that a page may call.
-pub(super) fn permission(call: &mut Call) -> Response<()> {
-    let mut response = no_content(call);
-    let fields = response.headers_mut();
-    call.reader.grant(&call.head.headers, ALLOW, fields);
-    response
+pub(super) fn permission(call: &mut Call) -> ResponseHead {
+    let mut head = no_content(call);
+    let asked = &call.head.fields;
+    call.reader.grant(asked, &ALLOW, &mut head.fields);
+    head
 }
 
-fn no_content(call: &mut Call) -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::NO_CONTENT;
+fn no_content(call: &mut Call) -> ResponseHead {
     call.exchange.ends_as(StatusCode::NO_CONTENT, Code::Ok2xx);
-    let fields = response.headers_mut();
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert(REQUEST_ID.clone(), call.exchange.request_id().clone());
-    response
+    let mut head = ResponseHead::new(StatusCode::NO_CONTENT);
+    head.fields.insert(name::CACHE_CONTROL, &NO_STORE);
+    head.fields.insert(REQUEST_ID, call.exchange.request_id());
+    head
 }
 
 /// Answers on the proxy's own account: problem+json (RFC 9457), `Proxy-Status`
 /// (RFC 9209), a request id; never a 2xx, and nothing that runs in a page which
 /// has asked for a script (JSONP).
-pub(super) fn refused(error: &ProxyError, call: &mut Call) -> Response<Option<Bytes>> {
+pub(super) fn refused(error: &ProxyError, call: &mut Call) -> (ResponseHead, Bytes) {
     let exchange = &mut call.exchange;
     let appearance = error.appearance();
     let code = appearance.code.as_str();
@@ -141,43 +137,43 @@ pub(super) fn refused(error: &ProxyError, call: &mut Call) -> Response<Option<By
         "detail": error.detail(),
         "request_id": exchange.request_id().to_str().unwrap_or_default(),
     });
-    let mut response = Response::new(());
-    *response.status_mut() = appearance.status;
-    let fields = response.headers_mut();
+    let mut head = ResponseHead::new(appearance.status);
+    let fields = &mut head.fields;
     fields.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
+        name::CONTENT_TYPE,
+        &HeaderValue::from_static("application/problem+json"),
     );
-    fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert(REQUEST_ID.clone(), exchange.request_id().clone());
+    fields.insert(
+        name::X_CONTENT_TYPE_OPTIONS,
+        &HeaderValue::from_static("nosniff"),
+    );
+    fields.insert(name::CACHE_CONTROL, &NO_STORE);
+    fields.insert(REQUEST_ID, exchange.request_id());
     let proxy_status = format!(
         "{}; error={}; details=\"{code}\"",
         headers::PSEUDONYM,
         appearance.proxy_status
     );
     if let Ok(value) = HeaderValue::from_str(&proxy_status) {
-        fields.insert(PROXY_STATUS.clone(), value);
+        fields.insert(name::PROXY_STATUS, &value);
     }
     if let Some(seconds) = error.retry_after() {
-        fields.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        fields.insert(name::RETRY_AFTER, &HeaderValue::from(seconds));
     }
     if appearance.status == StatusCode::METHOD_NOT_ALLOWED {
         let is_relay = matches!(error, ProxyError::RelayMethod);
-        fields.insert(
-            http::header::ALLOW,
-            if is_relay { ALLOW_RELAY } else { ALLOW },
-        );
+        let allowed = if is_relay { ALLOW_RELAY } else { ALLOW };
+        fields.insert(name::ALLOW, &allowed);
     }
     if exchange.is_connect() || matches!(appearance.code, Code::FieldsTooLarge | Code::BodyTooLarge)
     {
         // What follows may be meant for the tunnel that there is not, or be as large.
-        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        fields.insert(name::CONNECTION, &HeaderValue::from_static("close"));
     }
     call.reader.name_in(fields);
     let mut body = problem.to_string();
     body.push('\n');
-    response.map(|()| Some(Bytes::from(body)))
+    (head, Bytes::from(body))
 }
 
 impl Forwarded {
@@ -288,9 +284,6 @@ impl Forwarded {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        if let Some(error) = self.broken.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
         let mut polled = self.poll_wrapped(cx);
         // The request has been cut: what else is answered is an answer to half of it.
         let is_cut = polled.is_pending() && self.call.payload.is_too_large();
@@ -316,11 +309,7 @@ impl Forwarded {
                 } else {
                     Code::AnswerCut
                 });
-                // At an error hyper drops what it has not written yet. The caller is to
-                // get what there was, and to see that it is not all: one round first.
-                self.broken = Some(error);
-                cx.waker().wake_by_ref();
-                Poll::Pending
+                Poll::Ready(Some(Err(error)))
             }
         }
     }

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::caller::Caller;
+use crate::http1::{BodyError, Incoming};
 
 /// Most bytes of a body kept for a replay. A longer body is streamed all the
 /// same, but cannot be sent again; a longer form is refused, because what has
@@ -200,7 +200,7 @@ struct Reading {
 pub enum UploadError {
     /// The caller's connection failed or its framing is wrong.
     #[error("the caller's body broke off")]
-    Caller(#[source] hyper::Error),
+    Caller(#[source] BodyError),
     /// It is longer than it may be.
     #[error("the caller's body is too long")]
     TooLarge,
@@ -265,9 +265,6 @@ impl Reading {
         loop {
             let polled = Pin::new(&mut source.incoming).poll_frame(cx);
             upload.caller_is_due.set(polled.is_pending());
-            if polled.is_pending() && upload.caller.sending.wants_more(cx) {
-                upload.caller.deadline.wake();
-            }
             let frame = match ready!(polled) {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Poll::Ready(Some(Err(UploadError::Caller(error)))),
@@ -313,7 +310,6 @@ impl fmt::Debug for OutgoingBody {
 impl Upload {
     fn ended(&self, source: &mut Received) {
         source.ended = true;
-        self.caller.sending.has_ended();
         self.caller.deadline.allow(self.bounds.first_byte_timeout);
     }
 }

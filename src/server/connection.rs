@@ -1,63 +1,81 @@
-//! One caller's connection, from its first byte to its end. While nothing is
-//! on it, it is *parked*: a socket and a deadline. What HTTP is spoken with,
-//! some 20 KiB of buffers and state, is made when something can be read and
-//! given back soon after the last answer.
+//! One caller's connection, from its first byte to its end: requests are read
+//! from it, one after the other, and their answers written. While nothing is on
+//! it, it is a socket and a deadline.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Version};
 use http_body::Body;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use memchr::memmem::Finder;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
 use super::Settings;
-use super::progress::{EMPTY_LINE, Phase, Progress, Tracked, Tracker};
-use super::socket::Watched;
-use crate::caller::Caller;
+use super::head::{self, Asked, InvalidHead, Limits, Request};
+use super::progress::Progress;
+use super::sending::{Gone, Sending};
+use crate::caller::{Caller, Closing};
 use crate::deadline::Registered;
+use crate::http1::{
+    Found, Framing, Incoming, Options, RequestHead, Response, ResponseHead, SpareFields, Wire, name,
+};
 use crate::metrics::{Metrics, WorkerMetrics};
 
-/// Fewest bytes hyper reads with.
-const LEAST_BUFFER: usize = 8 * 1024;
-/// Most fields hyper has room for without an allocation for each request.
-const FIELDS_AT_HAND: usize = 100;
+/// Bytes there is room for when a head is read.
+const ROOM: usize = 16 * 1024;
+/// Fewest bytes of a head that are read, however few are allowed: whoever
+/// answers has more to say about it.
+const LEAST_HEAD: usize = 8 * 1024;
+
+/// Longest time, and most bytes, that are read and dropped after the last answer.
+const LINGER: Duration = Duration::from_secs(5);
+const MOST_LINGERED: usize = 64 * 1024 * 1024;
 
 /// What all connections of a worker thread have in common.
-#[derive(Debug)]
 pub(super) struct Shared {
-    http: http1::Builder,
-    /// Finds the end of a head.
-    pub(super) empty_line: Finder<'static>,
+    limits: Limits,
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) draining: Cell<bool>,
-    pub(super) metrics: Arc<Metrics>,
+    metrics: Arc<Metrics>,
     /// Index of this thread's counters.
-    pub(super) worker: usize,
+    worker: usize,
+    /// What heads are read into.
+    scratch: RefCell<Box<[u8]>>,
+    /// What answers are written from, when nobody does.
+    output: Cell<Vec<u8>>,
+    spare: Rc<SpareFields>,
 }
 
 impl Shared {
-    pub(super) fn new(settings: &Settings, metrics: Arc<Metrics>, worker: usize) -> Rc<Self> {
+    pub(super) fn new(
+        settings: &Settings,
+        metrics: Arc<Metrics>,
+        worker: usize,
+        spare: Rc<SpareFields>,
+    ) -> Rc<Self> {
         Rc::new(Self {
-            http: http(settings),
-            empty_line: Finder::new(EMPTY_LINE),
+            limits: Limits {
+                bytes: settings.max_head.max(LEAST_HEAD),
+                fields: settings.max_fields,
+            },
             header_timeout: settings.header_timeout,
             idle_timeout: settings.idle_timeout,
             draining: Cell::new(false),
             metrics,
             worker,
+            scratch: RefCell::new(vec![0; ROOM].into()),
+            output: Cell::default(),
+            spare,
         })
     }
 
@@ -66,13 +84,10 @@ impl Shared {
     }
 }
 
-/// What a connection is kept in. `C` speaks HTTP; on the heap, so that a parked
-/// connection is small.
-enum State<C> {
-    Parked(Watched),
-    Speaking(Box<C>),
-    /// Only while it is changed from one into the other.
-    Changing,
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 /// Serves `stream` until the caller or a time-out ends it, or a drain lets its
@@ -85,141 +100,289 @@ pub(super) fn serve<H, F, B>(
     handler: H,
 ) -> impl Future<Output = ()> + use<H, F, B>
 where
-    H: Fn(Request<Incoming>, Caller) -> F + Clone + Unpin + 'static,
+    H: Fn(RequestHead, Incoming, Caller) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let progress = Progress::new(Rc::clone(registered.deadline()), shared);
-    progress.shared.counts().connections_parked.add(1);
-    let mut state = State::Parked(Watched::new(stream, Rc::clone(&progress)));
+    let connection = Connection {
+        wire: Wire::new(stream),
+        progress: Progress::new(Rc::clone(registered.deadline()), shared),
+        address,
+        is_last: Cell::new(false),
+        more_has_come: Cell::new(false),
+    };
     async move {
         let _registered = registered;
-        let speak = |socket| {
-            let io = TokioIo::new(socket);
-            let service = service(Rc::clone(&progress), address, handler.clone());
-            progress.shared.counts().connections_unparked.add(1);
-            Box::new(progress.shared.http.serve_connection(io, service))
-        };
-        let mut ending = false;
+        let progress = &connection.progress;
+        let mut speaking = pin!(connection.speak(&handler));
         poll_fn(|cx| {
             progress.deadline.turn_begins();
             progress.deadline.watch(cx);
-            loop {
-                match &mut state {
-                    State::Parked(socket) => match socket.poll_first(cx) {
-                        Poll::Ready(first) if first.is_empty() => return Poll::Ready(()),
-                        Poll::Ready(first) => {
-                            if let State::Parked(socket) =
-                                std::mem::replace(&mut state, State::Changing)
-                            {
-                                state = State::Speaking(speak(socket.with_ahead(first)));
-                            }
-                            continue;
-                        }
-                        Poll::Pending => {}
-                    },
-                    State::Speaking(connection) => {
-                        // How a connection ends is visible to the caller; there is nobody
-                        // else to tell.
-                        if Pin::new(&mut **connection).poll(cx).is_ready() {
-                            return Poll::Ready(());
-                        }
-                    }
-                    State::Changing => return Poll::Ready(()),
-                }
-                if progress.shared.draining.get() && !ending {
-                    match (progress.phase(), &mut state) {
-                        (Phase::Request, State::Speaking(connection)) => {
-                            ending = true;
-                            Pin::new(&mut **connection).graceful_shutdown();
-                            continue;
-                        }
-                        (Phase::Idle, _) => progress.ends_soon(),
-                        (Phase::Head | Phase::Request, _) => {}
-                    }
-                }
-                // Whoever answers had its chance during the poll above. The expiry stays
-                // known: the answer's body, dropped with the connection, tells it from a
-                // lost caller.
-                if progress.deadline.expired().is_none() {
-                    return Poll::Pending;
-                }
-                if !progress.is_idle() {
-                    return Poll::Ready(());
-                }
-                if !progress.is_at_rest() {
-                    progress.idles_on();
-                    return Poll::Pending;
-                }
-                progress.waits_for_its_end();
-                state = match std::mem::replace(&mut state, State::Changing) {
-                    State::Speaking(connection) => {
-                        progress.shared.counts().connections_parked.add(1);
-                        let parts = connection.into_parts();
-                        let socket = parts.io.into_inner();
-                        if parts.read_buf.is_empty() {
-                            State::Parked(socket)
-                        } else {
-                            // The next request has begun, in the same breath as the last one.
-                            State::Speaking(speak(socket.with_ahead(parts.read_buf)))
-                        }
-                    }
-                    unchanged @ (State::Parked(_) | State::Changing) => unchanged,
-                };
-            }
+            // How a connection ends is visible to the caller; there is nobody
+            // else to tell.
+            ready_unless_pending(speaking.as_mut().poll(cx), progress)
         })
         .await;
-        if let State::Parked(_) = state {
-            progress.shared.counts().connections_unparked.add(1);
-        }
     }
 }
 
-/// How HTTP is spoken with callers.
-fn http(settings: &Settings) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    http.header_read_timeout(None);
-    // The socket finds out by itself when a caller leaves.
-    http.half_close(true);
-    // Also what is read ahead of a body, and what of an answer waits to be written.
-    http.max_buf_size(settings.max_head.max(LEAST_BUFFER));
-    // Fewer are for whoever answers to count; hyper's own answer says nothing.
-    if settings.max_fields > FIELDS_AT_HAND {
-        http.max_headers(settings.max_fields);
+/// Whoever answers had its chance in this turn; what is still pending may have
+/// run out of time. The expiry stays known: the answer's body, dropped with the
+/// connection, tells it from a lost caller.
+fn ready_unless_pending(polled: Poll<()>, progress: &Progress) -> Poll<()> {
+    if polled.is_pending() && progress.shared.draining.get() {
+        progress.drains();
     }
-    http
+    if progress.has_expired() {
+        return Poll::Ready(());
+    }
+    polled
 }
 
-/// What hyper hands requests to.
-fn service<H, F, B>(
+/// A connection while HTTP is spoken on it.
+struct Connection {
+    wire: Rc<Wire>,
     progress: Rc<Progress>,
     address: IpAddr,
-    handler: H,
-) -> impl hyper::service::Service<
-    Request<Incoming>,
-    Response = Response<Tracked<B>>,
-    Error = std::convert::Infallible,
-    Future: 'static,
-> + Unpin
-where
-    H: Fn(Request<Incoming>, Caller) -> F + Unpin + 'static,
-    F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes> + 'static,
-{
-    let caller = Caller {
-        address,
-        deadline: Rc::clone(&progress.deadline),
-        sending: Rc::clone(&progress.sending),
-        closing: Rc::clone(&progress.closing),
-    };
-    service_fn(move |request: Request<Incoming>| {
-        progress.request_begins(&request);
-        let tracker = Tracker(Rc::clone(&progress));
-        let answering = handler(request, caller.clone());
-        async move {
-            let answer = answering.await;
-            Ok(answer.map(|body| Tracked { body, tracker }))
+    /// No request follows the one in flight, by its own words.
+    is_last: Cell<bool>,
+    /// More than the request in flight has come, or the end of it all.
+    more_has_come: Cell<bool>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Time-outs, a lost server and the program's end all come here.
+        if self.progress.closing.get() != Closing::SaysNothing {
+            self.wire.ends_with_a_reset();
         }
-    })
+    }
+}
+
+impl Connection {
+    async fn speak<H, F, B>(&self, handler: &H)
+    where
+        H: Fn(RequestHead, Incoming, Caller) -> F,
+        F: Future<Output = Response<B>>,
+        B: Body<Data = Bytes>,
+    {
+        loop {
+            let is_kept = match poll_fn(|cx| self.poll_request(cx)).await {
+                Ok(Found::Head(request)) => self.answer(request, handler).await,
+                Ok(Found::End) => return,
+                Err(invalid) => self.refuse(invalid).await,
+            };
+            match is_kept {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(Gone) => return,
+            }
+            self.wire.rest();
+            self.progress.request_ended();
+        }
+        let mut lingered = None;
+        poll_fn(|cx| self.poll_end(cx, &mut lingered)).await;
+    }
+
+    /// Waits for the next request.
+    fn poll_request(&self, cx: &mut Context<'_>) -> Poll<Result<Found<Request>, InvalidHead>> {
+        let shared = &self.progress.shared;
+        let parse = |input: &[u8]| head::read_request(input, shared.limits, || shared.spare.take());
+        self.wire.poll_head(
+            cx,
+            &mut shared.scratch.borrow_mut(),
+            shared.limits.bytes,
+            || self.progress.head_begins(),
+            parse,
+        )
+    }
+
+    /// Has one request answered; whether another may follow.
+    async fn answer<H, F, B>(&self, request: Request, handler: &H) -> Result<bool, Gone>
+    where
+        H: Fn(RequestHead, Incoming, Caller) -> F,
+        F: Future<Output = Response<B>>,
+        B: Body<Data = Bytes>,
+    {
+        let asked = Asked {
+            is_head: request.head.method == Method::HEAD,
+            version: request.head.version,
+            is_kept: request.is_kept,
+        };
+        self.progress.request_begins();
+        self.is_last.set(!request.is_kept);
+        self.more_has_come.set(false);
+        let caller = Caller {
+            address: self.address,
+            deadline: Rc::clone(&self.progress.deadline),
+            closing: Rc::clone(&self.progress.closing),
+        };
+        let incoming = self.wire.begin_body(request.framing, request.expects);
+        let response = {
+            let mut answering = pin!(handler(request.head, incoming, caller));
+            poll_fn(|cx| match answering.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Ok(response)),
+                Poll::Pending if self.is_left(cx) => Poll::Ready(Err(Gone)),
+                Poll::Pending => Poll::Pending,
+            })
+            .await?
+        };
+        let is_kept = self.send(response.head, response.body, asked).await?;
+        // What is left of the request's body would be taken for the next request.
+        Ok(is_kept && poll_fn(|cx| Poll::Ready(self.is_body_over(cx))).await)
+    }
+
+    /// Whether the caller has left a request it will not get an answer to.
+    fn is_left(&self, cx: &mut Context<'_>) -> bool {
+        // Whoever has sent its next requests as well may close its sending side and
+        // still be there (RFC 9112 §9.3.2).
+        if !self.wire.is_body_whole() || self.more_has_come.get() || self.wire.has_more() {
+            return false;
+        }
+        match self.wire.poll_behind(cx) {
+            Poll::Pending => false,
+            // An old caller closes its sending side after its only request.
+            Poll::Ready(Ok(is_more)) if is_more || self.is_last.get() => {
+                self.more_has_come.set(true);
+                false
+            }
+            Poll::Ready(_) => true,
+        }
+    }
+
+    /// Whether the request's body has been read to its end, or what is left of it
+    /// could be dropped.
+    fn is_body_over(&self, cx: &mut Context<'_>) -> bool {
+        self.wire.is_body_whole() || (!self.wire.has_reader() && self.wire.drain(cx))
+    }
+
+    /// Writes an answer; whether another request may follow it.
+    async fn send<B>(&self, head: ResponseHead, body: B, mut asked: Asked) -> Result<bool, Gone>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let shared = &self.progress.shared;
+        let says_close = || {
+            let mut lines = head.fields.get_all(name::CONNECTION);
+            lines.any(|line| Options::of(line).close)
+        };
+        // Somebody who still reads the request's body will have read all of it, or
+        // the connection ends without having said so.
+        let is_over = |cx: &mut Context<'_>| self.wire.has_reader() || self.is_body_over(cx);
+        asked.is_kept = asked.is_kept
+            && !shared.draining.get()
+            && !says_close()
+            && poll_fn(|cx| Poll::Ready(is_over(cx))).await;
+        let length = if body.is_end_stream() {
+            Some(0)
+        } else {
+            body.size_hint().exact()
+        };
+        let mut output = shared.output.take();
+        output.clear();
+        output.extend_from_slice(self.wire.take_interim());
+        let framing = head::write_answer(&mut output, &head, asked, length, date);
+        shared.spare.put(head.fields);
+        let mut sending = Sending::new(output, framing);
+        let mut body = pin!(body);
+        let sent = poll_fn(|cx| self.poll_send(cx, &mut sending, body.as_mut())).await;
+        shared.output.set(sending.into_buffer());
+        sent.map(|()| asked.is_kept && framing != Framing::Close)
+    }
+
+    fn poll_send<B>(
+        &self,
+        cx: &mut Context<'_>,
+        sending: &mut Sending,
+        mut body: Pin<&mut B>,
+    ) -> Poll<Result<(), Gone>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        loop {
+            if sending.wants_more() {
+                match body.as_mut().poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        // Trailers do not get this far; a frame is data.
+                        if let Ok(piece) = frame.into_data() {
+                            sending.add(piece);
+                        }
+                        if body.is_end_stream() {
+                            sending.end();
+                        }
+                        continue;
+                    }
+                    Poll::Ready(Some(Err(_))) => sending.breaks_off(),
+                    Poll::Ready(None) => {
+                        sending.end();
+                        continue;
+                    }
+                    Poll::Pending if !sending.is_written() => {}
+                    Poll::Pending if self.is_left(cx) => return Poll::Ready(Err(Gone)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            ready!(sending.poll_write(cx, &self.wire))?;
+            if let Some(end) = sending.end_reached() {
+                return Poll::Ready(end);
+            }
+        }
+    }
+
+    /// Answers what is no request, with a status alone: nothing is known of who asks.
+    async fn refuse(&self, invalid: InvalidHead) -> Result<bool, Gone> {
+        let status = invalid.status().ok_or(Gone)?;
+        self.more_has_come.set(true);
+        let asked = Asked {
+            is_head: false,
+            version: Version::HTTP_11,
+            is_kept: false,
+        };
+        let nothing = http_body_util::Empty::new();
+        self.send(ResponseHead::new(status), nothing, asked).await
+    }
+
+    /// Ends the connection so that the last answer can be read. A socket closed
+    /// with unread bytes is reset, and a caller that is still sending loses the
+    /// answer that tells it why nobody listens (RFC 9112 §9.6).
+    fn poll_end(&self, cx: &mut Context<'_>, lingered: &mut Option<usize>) -> Poll<()> {
+        let mut dropped = match *lingered {
+            Some(lingered) => lingered,
+            None => {
+                match self.progress.closing.get() {
+                    Closing::SaysNothing => {}
+                    Closing::Misleads => return Poll::Ready(()),
+                    // Everything has been written before it gets here.
+                    Closing::EndsAnswer => self.progress.closing.set(Closing::SaysNothing),
+                }
+                let is_read = self.wire.is_body_whole() && !self.wire.has_more();
+                if is_read && !self.more_has_come.get() {
+                    return Poll::Ready(());
+                }
+                if ready!(self.wire.poll_shutdown(cx)).is_err() {
+                    return Poll::Ready(());
+                }
+                let limit = LINGER.min(self.progress.shared.idle_timeout);
+                self.progress.ends_within(limit);
+                0
+            }
+        };
+        let mut scratch = self.progress.shared.scratch.borrow_mut();
+        while dropped < MOST_LINGERED {
+            *lingered = Some(dropped);
+            let mut read = ReadBuf::new(&mut scratch);
+            match ready!(self.wire.poll_read(cx, &mut read)) {
+                Ok(()) if !read.filled().is_empty() => dropped += read.filled().len(),
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// The time, as RFC 9110 §5.6.7 has it.
+fn date() -> String {
+    let printed = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now());
+    // Years beyond 9999 have no such date.
+    printed.unwrap_or_default()
 }

@@ -14,9 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -28,6 +26,7 @@ use super::places::Places;
 use super::refusal::{Reason, refuse};
 use crate::caller::Caller;
 use crate::deadline::Deadlines;
+use crate::http1::{Incoming, RequestHead, Response, SpareFields};
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::telemetry::Seldom;
 
@@ -82,7 +81,7 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// `places` and `crowd` are shared by all threads; `worker` is the index of this
-    /// thread's counters in `metrics`.
+    /// thread's counters in `metrics`; `spare` is where its fields come from and go.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -90,10 +89,11 @@ impl Acceptor {
         crowd: Option<Arc<Crowd>>,
         metrics: Arc<Metrics>,
         worker: usize,
+        spare: Rc<SpareFields>,
     ) -> Self {
         let deadlines = Rc::new(Deadlines::default());
         Self {
-            shared: Shared::new(&settings, metrics, worker),
+            shared: Shared::new(&settings, metrics, worker, spare),
             settings,
             deadlines,
             places,
@@ -124,10 +124,9 @@ impl Acceptor {
         mut draining: watch::Receiver<bool>,
     ) -> io::Result<()>
     where
-        H: Fn(Request<Incoming>, Caller) -> F + Clone + Unpin + 'static,
+        H: Fn(RequestHead, Incoming, Caller) -> F + Clone + 'static,
         F: Future<Output = Response<B>> + 'static,
         B: Body<Data = Bytes> + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let listener = TcpListener::from_std(listener)?;
         loop {
@@ -152,10 +151,9 @@ impl Acceptor {
     /// has seen, and yields now and then.
     fn take_backlog<H, F, B>(&self, listener: TcpListener, handler: &H) -> io::Result<()>
     where
-        H: Fn(Request<Incoming>, Caller) -> F + Clone + Unpin + 'static,
+        H: Fn(RequestHead, Incoming, Caller) -> F + Clone + 'static,
         F: Future<Output = Response<B>> + 'static,
         B: Body<Data = Bytes> + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let listener = listener.into_std()?;
         while let Ok((stream, address)) = listener.accept() {
@@ -171,10 +169,9 @@ impl Acceptor {
 
     fn admit<H, F, B>(&self, stream: TcpStream, address: SocketAddr, handler: &H)
     where
-        H: Fn(Request<Incoming>, Caller) -> F + Clone + Unpin + 'static,
+        H: Fn(RequestHead, Incoming, Caller) -> F + Clone + 'static,
         F: Future<Output = Response<B>> + 'static,
         B: Body<Data = Bytes> + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let address = address.ip().to_canonical();
         if !self.settings.allow.contains(address) {

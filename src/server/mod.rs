@@ -3,11 +3,12 @@
 
 mod connection;
 mod crowd;
+mod head;
 mod listener;
 mod places;
 mod progress;
 mod refusal;
-mod socket;
+mod sending;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -18,7 +19,6 @@ use crate::caller::AllowList;
 pub use crowd::Crowd;
 pub use listener::{Acceptor, bind};
 pub use places::Places;
-pub use progress::Tracked;
 
 /// The listener callers use, and how patient it is with them.
 #[derive(Clone, Debug)]

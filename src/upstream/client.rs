@@ -19,18 +19,14 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Response, Version};
+use http::Method;
 use http_body::{Body, Frame, SizeHint};
 
-use super::chunked::Chunked;
 use super::connect::connect;
 use super::connection::{Awaited, Connection, Uploading};
-use super::head::{self, Framing, Spare};
+use super::head;
 use super::{AnswerError, Settings, UpstreamError};
-
-/// Most fields a map has room for that is used again.
-const MOST_RECYCLED: usize = 64;
+use crate::http1::{Chunked, Framing, Response, SpareFields};
 
 /// The TLS policy connections are made with; a reload puts a new one in.
 pub type SharedTls = Arc<ArcSwap<rustls::ClientConfig>>;
@@ -49,8 +45,8 @@ pub struct Client {
     counts: Counts,
     /// `None` when any number of requests may be at the server.
     limit: Option<Rc<Limit>>,
-    /// A map for the fields of the next answer: see [`Client::recycle`].
-    spare: RefCell<Spare>,
+    /// Fields for the next answer.
+    spare: Rc<SpareFields>,
 }
 
 /// The limit of requests at the server.
@@ -116,7 +112,7 @@ impl Client {
             tls_in_use,
             idle,
             counts: Counts::default(),
-            spare: RefCell::default(),
+            spare: Rc::default(),
         })
     }
 
@@ -197,14 +193,10 @@ impl Client {
         });
     }
 
-    /// Takes a map that is no longer needed for the fields of the next answer. As
-    /// each answer leaves with one and each request brings one, none is allocated
-    /// in a steady state. One that has grown large is let go.
-    pub fn recycle(&self, mut fields: HeaderMap) {
-        if fields.capacity() <= MOST_RECYCLED {
-            fields.clear();
-            self.spare.borrow_mut().map = fields;
-        }
+    /// Where the fields of answers come from: what is put there serves the next one.
+    #[must_use]
+    pub fn spare_fields(&self) -> &Rc<SpareFields> {
+        &self.spare
     }
 
     /// After a reload, connections made under the old trust are not used again.
@@ -235,7 +227,7 @@ pub struct Outgoing<'a, F, B> {
     pub method: &'a Method,
     /// Path and query, written as they are.
     pub target: &'a [u8],
-    /// Every field but `Host` and `Transfer-Encoding`; `Content-Length` among
+    /// Name, in lower case, and value of every field but `Host` and `Transfer-Encoding`; `Content-Length` among
     /// them when the body's length is known.
     pub fields: F,
     /// The body; `None` when there is none.
@@ -261,7 +253,7 @@ impl Lease {
     /// See [`UpstreamError`].
     pub fn send<'a, B: Body<Data = Bytes>>(
         mut self,
-        request: Outgoing<'a, impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>, B>,
+        request: Outgoing<'a, impl Iterator<Item = (&'a [u8], &'a [u8])>, B>,
     ) -> impl Future<Output = Result<Response<AnswerBody<B>>, UpstreamError>> {
         let connection = &mut *self.open.connection;
         let to_head = *request.method == Method::HEAD;
@@ -292,22 +284,18 @@ impl Lease {
                 polled
             })
             .await?;
-            let mut answer = Response::new(AnswerBody {
+            let mut body = AnswerBody {
                 framing: head.framing,
                 chunked: Chunked::Size,
                 upload,
                 lease: Some(self),
                 reusable: head.reusable,
-            });
-            *answer.status_mut() = head.status;
-            *answer.headers_mut() = head.fields;
-            *answer.version_mut() = if head.is_http_10 {
-                Version::HTTP_10
-            } else {
-                Version::HTTP_11
             };
-            answer.body_mut().give_back_at_end();
-            Ok(answer)
+            body.give_back_at_end();
+            Ok(Response {
+                head: head.head,
+                body,
+            })
         }
     }
 }

@@ -1,7 +1,6 @@
 //! One connection to the server, and one request and its answer on it: both
 //! bodies move at the same time, each through a bounded buffer.
 
-use std::cell::RefCell;
 use std::fmt::Write;
 use std::io;
 use std::pin::{Pin, pin};
@@ -11,10 +10,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::chunked::{Chunked, Step};
 use super::connect::Stream;
 use super::error::{AnswerError, UpstreamError};
-use super::head::{self, Framing, Head, Spare};
+use super::head::{self, Head};
+use crate::http1::{Chunked, Framing, SpareFields, Step};
 
 /// Bytes there is room for at the first read of an answer, and at most, once
 /// reads come full.
@@ -73,7 +72,7 @@ pub(super) struct Awaited<'a> {
     /// Interim answers (1xx) that have come.
     pub(super) interim: u8,
     /// What reading the answer's head takes from answers before it.
-    pub(super) spare: &'a RefCell<Spare>,
+    pub(super) spare: &'a SpareFields,
 }
 
 /// Why the request's side stopped.
@@ -151,10 +150,11 @@ impl Connection {
             // Whoever has said something, if only 1xx, had not closed an idle connection.
             let reused = awaited.reused && awaited.interim == 0;
             if let Some(head) = self.take_head(awaited)? {
-                if !head.status.is_informational() {
+                let status = head.head.status;
+                if !status.is_informational() {
                     return Poll::Ready(Ok(head));
                 }
-                if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                if status == http::StatusCode::SWITCHING_PROTOCOLS {
                     return Poll::Ready(Err(UpstreamError::SwitchedProtocols));
                 }
                 awaited.interim += 1;

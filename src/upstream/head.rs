@@ -2,31 +2,15 @@
 //! Pure: bytes in, values out. Strict where leniency has let answers be
 //! smuggled: an answer that two readers could take apart differently is refused.
 
-use std::cell::RefCell;
 use std::mem::MaybeUninit;
-use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, StatusCode};
+use bytes::{Buf, BytesMut};
+use http::{HeaderValue, Method, StatusCode, Version};
+
+use crate::http1::{self, FIELDS_AT_HAND, Fields, Framing, Options, ResponseHead, SpareFields};
 
 /// Most bytes of an answer's head.
 pub(super) const LONGEST_HEAD: usize = 64 * 1024;
-/// Most fields of an answer.
-const MOST_FIELDS: usize = 100;
-
-/// How a body is delimited (RFC 9112 §6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
-    /// There is none.
-    None,
-    /// So many bytes.
-    Length(u64),
-    /// Chunked transfer coding.
-    Chunked,
-    /// Until the connection ends; answers only.
-    Close,
-}
 
 /// Appends a request head in origin-form, and tells how its body is to be
 /// framed. `fields` hold at most one `Content-Length`, of digits only.
@@ -35,7 +19,7 @@ pub(super) fn write_request<'a>(
     method: &Method,
     target: &[u8],
     host: &HeaderValue,
-    fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     body_is_empty: bool,
 ) -> Framing {
     out.extend_from_slice(method.as_str().as_bytes());
@@ -51,15 +35,14 @@ pub(super) fn write_request<'a>(
     let mut has_length = false;
     // Not a `for` loop: what chained iterators do at each step, they do once here.
     fields.for_each(|(name, value)| {
-        if *name == CONTENT_LENGTH {
-            match length(value.as_bytes()) {
+        if name == b"content-length" {
+            match http1::length(value) {
                 Some(length) if !body_is_empty => framing = Framing::Length(length),
                 Some(_) => has_length = true,
                 // Never a length beside another framing, whatever it was meant to say.
                 None => return,
             }
         }
-        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
         out.reserve(name.len() + value.len() + b"\r\n: ".len());
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(name);
@@ -83,13 +66,10 @@ fn expects_body(method: &Method) -> bool {
 /// An answer's head.
 #[derive(Debug)]
 pub(super) struct Head {
-    pub(super) status: StatusCode,
-    pub(super) fields: HeaderMap,
+    pub(super) head: ResponseHead,
     pub(super) framing: Framing,
     /// The connection can carry another request after this answer.
     pub(super) reusable: bool,
-    /// The server speaks HTTP/1.0.
-    pub(super) is_http_10: bool,
 }
 
 /// Why an answer's head is refused.
@@ -117,18 +97,18 @@ pub(super) fn begins_like_an_answer(input: &[u8]) -> bool {
 }
 
 /// Reads a head from the front of `input` and takes it off; `None` while it is
-/// not complete. `to_head` tells that the request was HEAD. The fields are
-/// written into an empty map taken from `spare`. A `Connection` field that says
-/// no more than whether the connection stays open is not among them.
+/// not complete. `to_head` tells that the request was HEAD. A `Connection` field
+/// that says no more than whether the connection stays open is not among the
+/// fields, nor is `Transfer-Encoding`.
 ///
 /// # Errors
 /// See [`InvalidHead`].
 pub(super) fn read_answer(
     input: &mut BytesMut,
     to_head: bool,
-    spare: &RefCell<Spare>,
+    spare: &SpareFields,
 ) -> Result<Option<Head>, InvalidHead> {
-    let mut slots = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_AT_HAND];
     let mut parsed = httparse::Response::new(&mut []);
     let parsing = httparse::ParserConfig::default().parse_response_with_uninit_headers(
         &mut parsed,
@@ -150,148 +130,74 @@ pub(super) fn read_answer(
         .filter(|code| *code < 600)
         .and_then(|code| StatusCode::from_u16(code).ok())
         .ok_or(InvalidHead::Syntax)?;
-    let is_http_10 = parsed.version != Some(1);
-    // The input is borrowed while httparse looks at it, so places are kept for the while.
-    let mut places = [Place::default(); MOST_FIELDS];
-    let count = parsed.headers.len();
-    for (place, field) in places.iter_mut().zip(parsed.headers.iter()) {
-        *place = Place::of(field, input);
-    }
-    // The values are slices of this one piece, not copies.
-    let head = input.split_to(length).freeze();
-    read_fields(&head, &places[..count], &mut spare.borrow_mut())?
-        .into_head(status, is_http_10, to_head)
-        .map(Some)
-}
-
-/// Start and length of a name and of its value in a head, which is no longer
-/// than [`LONGEST_HEAD`]. Small, since all of them are cleared for each answer.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    name: (u32, u32),
-    value: (u32, u32),
-}
-
-impl Place {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a head is shorter than LONGEST_HEAD"
-    )]
-    fn of(field: &httparse::Header<'_>, input: &[u8]) -> Self {
-        let base = input.as_ptr().addr();
-        let place = |part: &[u8]| match part.len() {
-            // An empty value may point anywhere.
-            0 => (0, 0),
-            length => (
-                part.as_ptr().addr().wrapping_sub(base) as u32,
-                length as u32,
-            ),
-        };
-        Self {
-            name: place(field.name.as_bytes()),
-            value: place(field.value),
-        }
-    }
-}
-
-fn range((start, length): (u32, u32)) -> Range<usize> {
-    let start = start as usize;
-    start..start + length as usize
-}
-
-/// What reading an answer can take from those before it.
-#[derive(Debug, Default)]
-pub(super) struct Spare {
-    /// An empty map for the fields.
-    pub(super) map: HeaderMap,
-    names: Names,
-}
-
-/// The names that stood in each place of the answers before, as they were
-/// written: a server writes the same ones in the same order.
-#[derive(Debug, Default)]
-struct Names(Vec<(Box<[u8]>, HeaderName)>);
-
-impl Names {
-    /// Most places, and longest names, that are kept.
-    const MOST: usize = 24;
-    const LONGEST: usize = 64;
-
-    fn name(&mut self, place: usize, written: &[u8]) -> Result<HeaderName, InvalidHead> {
-        if let Some((before, name)) = self.0.get(place)
-            && **before == *written
-        {
-            return Ok(name.clone());
-        }
-        let name = HeaderName::from_bytes(written).map_err(|_| InvalidHead::Syntax)?;
-        if written.len() <= Self::LONGEST {
-            let kept = (Box::from(written), name.clone());
-            if let Some(before) = self.0.get_mut(place) {
-                *before = kept;
-            } else if place == self.0.len() && place < Self::MOST {
-                self.0.push(kept);
-            }
-        }
-        Ok(name)
-    }
-}
-
-/// The fields of an answer, and what they say about the message.
-struct Fields {
-    map: HeaderMap,
-    delimited: Delimited,
-    says_close: bool,
-}
-
-fn read_fields(head: &Bytes, places: &[Place], spare: &mut Spare) -> Result<Fields, InvalidHead> {
-    let mut fields = Fields {
-        map: std::mem::take(&mut spare.map),
-        delimited: Delimited::default(),
-        says_close: false,
+    let version = if parsed.version == Some(1) {
+        Version::HTTP_11
+    } else {
+        Version::HTTP_10
     };
-    // Room for what the proxy adds.
-    fields.map.reserve(places.len() + 2);
-    for (index, place) in places.iter().enumerate() {
-        let name = spare.names.name(index, &head[range(place.name)])?;
-        let bytes = head.slice(range(place.value));
-        if name == CONTENT_LENGTH {
-            if !fields.delimited.by_length(&bytes)? {
-                continue;
-            }
-        } else if name == TRANSFER_ENCODING {
-            fields.delimited.by_coding(&bytes)?;
-            continue;
-        } else if name == CONNECTION {
-            let says = Options::of(&bytes);
-            fields.says_close |= says.close;
-            if !says.more {
-                continue;
-            }
-        }
-        let value = HeaderValue::from_maybe_shared(bytes).map_err(|_| InvalidHead::Syntax)?;
-        fields.map.append(name, value);
-    }
-    Ok(fields)
+    let mut fields = spare.take();
+    fields.read(&input[..length], parsed.headers);
+    input.advance(length);
+    let said = Said::by(&mut fields)?;
+    said.framed(status, version, to_head, fields).map(Some)
 }
 
-impl Fields {
-    fn into_head(
+/// What an answer's fields say about its body and its connection.
+#[derive(Default)]
+struct Said {
+    delimited: Delimited,
+    close: bool,
+}
+
+impl Said {
+    /// Looks the fields over, and takes out those that concern this connection only.
+    fn by(fields: &mut Fields) -> Result<Self, InvalidHead> {
+        let mut said = Self::default();
+        let mut goes = false;
+        for (name, value) in fields.iter() {
+            match name.len() {
+                10 if name == b"connection" => {
+                    let options = Options::of(value);
+                    said.close |= options.close;
+                    goes |= !options.more;
+                }
+                14 if name == b"content-length" => {
+                    goes |= !said.delimited.by_length(value)?;
+                }
+                17 if name == b"transfer-encoding" => {
+                    said.delimited.by_coding(value)?;
+                    goes = true;
+                }
+                _ => {}
+            }
+        }
+        let both = said.delimited.chunked && said.delimited.length.is_some();
+        if goes || both {
+            let mut length_stays = !both;
+            fields.retain(|name, value| match name {
+                b"connection" => Options::of(value).more,
+                // A repeated equal one is dropped, and one beside a coding.
+                b"content-length" => std::mem::take(&mut length_stays),
+                name => name != b"transfer-encoding",
+            });
+        }
+        Ok(said)
+    }
+
+    fn framed(
         self,
         status: StatusCode,
-        is_http_10: bool,
+        version: Version,
         to_head: bool,
+        fields: Fields,
     ) -> Result<Head, InvalidHead> {
-        let Self {
-            map: mut fields,
-            delimited,
-            says_close,
-        } = self;
-        let mut reusable = !is_http_10 && !says_close;
+        let is_http_10 = version == Version::HTTP_10;
+        let mut reusable = !is_http_10 && !self.close;
         let has_no_body = to_head
             || status.is_informational()
             || status == StatusCode::NO_CONTENT
             || status == StatusCode::NOT_MODIFIED;
-        let framing = match delimited {
+        let framing = match self.delimited {
             Delimited { chunked: true, .. } if is_http_10 => {
                 return Err(InvalidHead::TransferEncoding);
             }
@@ -301,10 +207,7 @@ impl Fields {
             } => {
                 // Both at once is how answers are smuggled: the coding wins, the
                 // length goes, the connection ends (RFC 9112 §6.3).
-                if length.is_some() {
-                    fields.remove(CONTENT_LENGTH);
-                    reusable = false;
-                }
+                reusable &= length.is_none();
                 if has_no_body {
                     Framing::None
                 } else {
@@ -324,12 +227,15 @@ impl Fields {
                 Framing::Close
             }
         };
-        Ok(Head {
+        let head = ResponseHead {
             status,
+            version,
             fields,
+        };
+        Ok(Head {
+            head,
             framing,
             reusable,
-            is_http_10,
         })
     }
 }
@@ -344,7 +250,7 @@ struct Delimited {
 impl Delimited {
     /// Whether the field is the first of its kind; a repeated equal one is dropped.
     fn by_length(&mut self, value: &[u8]) -> Result<bool, InvalidHead> {
-        let length = length(value).ok_or(InvalidHead::ContentLength)?;
+        let length = http1::length(value).ok_or(InvalidHead::ContentLength)?;
         match self.length.replace(length) {
             None => Ok(true),
             Some(before) if before == length => Ok(false),
@@ -361,47 +267,17 @@ impl Delimited {
     }
 }
 
-/// `Content-Length` as RFC 9110 §8.6 has it: digits, nothing else.
-fn length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// What a `Connection` field lists.
-struct Options {
-    close: bool,
-    /// Something besides `close` and `keep-alive`: names of fields.
-    more: bool,
-}
-
-impl Options {
-    fn of(value: &[u8]) -> Self {
-        let (mut close, mut more) = (false, false);
-        for option in value.split(|byte| *byte == b',') {
-            let option = option.trim_ascii();
-            let is_close = option.eq_ignore_ascii_case(b"close");
-            close |= is_close;
-            more |= !is_close && !option.eq_ignore_ascii_case(b"keep-alive");
-        }
-        Self { close, more }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn written(method: &str, fields: &[(&str, &str)], empty: bool) -> (String, Framing) {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let fields: Vec<(HeaderName, HeaderValue)> = fields
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect();
         let mut out = BytesMut::new();
         let host = HeaderValue::from_static("dqe.example");
-        let borrowed = fields.iter().map(|(name, value)| (name, value));
+        let borrowed = fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let framing = write_request(&mut out, &method, b"/TEL/?a=%E9", &host, borrowed, empty);
         (String::from_utf8(out.to_vec()).unwrap(), framing)
     }
@@ -455,8 +331,8 @@ mod tests {
 
     fn read(text: &str, to_head: bool) -> Result<Option<(u16, Framing, bool)>, InvalidHead> {
         let mut input = BytesMut::from(text);
-        let head = read_answer(&mut input, to_head, &RefCell::default())?;
-        Ok(head.map(|head| (head.status.as_u16(), head.framing, head.reusable)))
+        let head = read_answer(&mut input, to_head, &SpareFields::default())?;
+        Ok(head.map(|head| (head.head.status.as_u16(), head.framing, head.reusable)))
     }
 
     #[test]
@@ -576,60 +452,15 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_read_as_written_whatever_the_answer_before_had_in_its_place() {
-        let spare = RefCell::default();
-        for (names, expected) in [
-            (&["Server", "X-One"][..], Ok(&["server", "x-one"][..])),
-            (&["Server", "X-One"], Ok(&["server", "x-one"])),
-            (
-                &["server", "X-One", "X-Two"],
-                Ok(&["server", "x-one", "x-two"]),
-            ),
-            (&["X-Two"], Ok(&["x-two"])),
-            (&["X-Two", "X-O(e"], Err(InvalidHead::Syntax)),
-            (
-                &["X-Two", "X-Ones", "Server"],
-                Ok(&["x-two", "x-ones", "server"]),
-            ),
-        ] {
-            let fields: String = names.iter().map(|name| format!("{name}: 1\r\n")).collect();
-            let text = format!("HTTP/1.1 204 No Content\r\n{fields}\r\n");
-            let read = read_answer(&mut BytesMut::from(text.as_str()), false, &spare);
-            let read = read.map(|head| {
-                let head = head.unwrap();
-                let names: Vec<String> = head.fields.keys().map(ToString::to_string).collect();
-                names
-            });
-            let expected = expected.map(|names| names.iter().map(ToString::to_string).collect());
-            assert_eq!(read, expected);
-        }
-        // Many names, and long ones, are not kept.
-        for round in 0..3 {
-            let fields: String = (0..90)
-                .map(|n| format!("X-{round}-{n}-{}: 1\r\n", "y".repeat(n)))
-                .collect();
-            let text = format!("HTTP/1.1 204 No Content\r\n{fields}\r\n");
-            let head = read_answer(&mut BytesMut::from(text.as_str()), false, &spare);
-            assert_eq!(head.unwrap().unwrap().fields.len(), 90);
-        }
-        let names = &spare.borrow().names.0;
-        assert!(names.len() <= Names::MOST);
-        assert!(
-            names
-                .iter()
-                .all(|(written, _)| written.len() <= Names::LONGEST)
-        );
-    }
-
-    #[test]
     fn values_are_the_bytes_received_and_the_rest_stays() {
         let mut input = BytesMut::from(&b"HTTP/1.1 200 OK\r\nX-Empty:\r\nX-Latin:  caf\xe9 \r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\nbody"[..]);
-        let head = read_answer(&mut input, false, &RefCell::default())
+        let head = read_answer(&mut input, false, &SpareFields::default())
             .unwrap()
             .unwrap();
-        assert_eq!(head.fields["x-latin"].as_bytes(), b"caf\xe9");
-        assert_eq!(head.fields["x-empty"].as_bytes(), b"");
-        assert_eq!(head.fields.get_all("set-cookie").iter().count(), 2);
+        let fields = head.head.fields;
+        assert_eq!(fields.get("x-latin"), Some(&b"caf\xe9"[..]));
+        assert_eq!(fields.get("x-empty"), Some(&b""[..]));
+        assert_eq!(fields.get_all("set-cookie").count(), 2);
         assert_eq!(&input[..], b"body");
     }
 

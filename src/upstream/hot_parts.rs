@@ -1,30 +1,26 @@
 //! Doors for `benches/hot_parts.rs` and `fuzz/`, which time and try what is
 //! private to this part. Nothing else comes in by them.
 
-use std::cell::RefCell;
-
 use bytes::{Bytes, BytesMut};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use http::{Method, StatusCode};
 
-use super::chunked::{Chunked, Step};
-use super::head::{self, Framing, InvalidHead};
+use super::head::{self, InvalidHead};
+use crate::http1::{Chunked, Fields, Framing, SpareFields, Step};
 
 /// Appends the head of a GET with these fields.
 pub fn write_get<'a>(
     out: &mut BytesMut,
     target: &str,
     host: &HeaderValue,
-    fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) {
     head::write_request(out, &Method::GET, target.as_bytes(), host, fields, true);
 }
 
 /// Takes an answer's head off `input`; `None` when it is incomplete or refused.
-pub fn read_answer(input: &mut BytesMut) -> Option<(StatusCode, HeaderMap)> {
-    let head = head::read_answer(input, false, &RefCell::default())
-        .ok()
-        .flatten()?;
+pub fn read_answer(input: &mut BytesMut, spare: &SpareFields) -> Option<(StatusCode, Fields)> {
+    let head = head::read_answer(input, false, spare).ok().flatten()?.head;
     Some((head.status, head.fields))
 }
 
@@ -34,7 +30,7 @@ pub struct AnswerHead {
     /// The status.
     pub status: StatusCode,
     /// The fields that are left.
-    pub fields: HeaderMap,
+    pub fields: Fields,
     /// Where the body ends.
     pub end: BodyEnd,
     /// The connection can carry another request after this answer.
@@ -62,10 +58,10 @@ pub fn take_head(input: &mut BytesMut, to_head: bool) -> Result<Option<AnswerHea
     if !head::begins_like_an_answer(input) {
         return Err(InvalidHead::Syntax);
     }
-    let head = head::read_answer(input, to_head, &RefCell::default())?;
+    let head = head::read_answer(input, to_head, &SpareFields::default())?;
     Ok(head.map(|head| AnswerHead {
-        status: head.status,
-        fields: head.fields,
+        status: head.head.status,
+        fields: head.head.fields,
         end: match head.framing {
             Framing::None => BodyEnd::Head,
             Framing::Length(length) => BodyEnd::Length(length),

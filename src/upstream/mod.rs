@@ -1,7 +1,6 @@
 //! One DQE service: its server, the connections to it, and the one way to
 //! send a request on them. Knows no token and no route.
 
-mod chunked;
 mod client;
 mod connect;
 mod connection;

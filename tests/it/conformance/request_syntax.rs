@@ -364,7 +364,7 @@ fn values() -> Vec<Case> {
         (
             "two lines",
             "X-A: 1\r\nX-B: 2\r\nX-A: 3\r\n",
-            "x-a: 1\r\nx-a: 3\r\nx-b: 2\r\n",
+            "x-a: 1\r\nx-b: 2\r\nx-a: 3\r\n",
         ),
         (
             "a strange but valid name",

@@ -1,5 +1,5 @@
-//! The chunked transfer coding of an answer, taken off (RFC 9112 §7.1).
-//! Strict about what ends a line; extensions and trailers are dropped.
+//! The chunked transfer coding, taken off (RFC 9112 §7.1).
+//! Strict about what ends a line and what is one; extensions and trailers are dropped.
 
 use bytes::{Bytes, BytesMut};
 
@@ -8,7 +8,7 @@ const LONGEST_LINE: usize = 4096;
 
 /// Where in the coding the reader stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chunked {
+pub enum Chunked {
     /// Before a chunk-size line.
     Size,
     /// Within a chunk's data; so many bytes are left.
@@ -23,7 +23,7 @@ pub(super) enum Chunked {
 
 /// What a look at the input brought.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// Data of the body.
     Data(Bytes),
     /// More input is needed.
@@ -34,11 +34,11 @@ pub(super) enum Step {
 
 /// The coding is not as the RFC says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct InvalidChunk;
+pub struct InvalidChunk;
 
 impl Chunked {
     /// Takes the next piece off `input`.
-    pub(super) fn step(&mut self, input: &mut BytesMut) -> Result<Step, InvalidChunk> {
+    pub fn step(&mut self, input: &mut BytesMut) -> Result<Step, InvalidChunk> {
         loop {
             match *self {
                 Self::Size => {
@@ -80,8 +80,11 @@ impl Chunked {
                     };
                     *self = if line.is_empty() {
                         Self::Done
-                    } else {
+                    } else if is_field(&line) {
                         Self::Trailers(dropped + line.len() + 2)
+                    } else {
+                        // Where the empty line is missing this is the next message.
+                        return Err(InvalidChunk);
                     };
                 }
                 Self::Done => return Ok(Step::End),
@@ -111,6 +114,13 @@ fn line(input: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, Invali
     }
     line.truncate(end - 1);
     Ok(Some(line))
+}
+
+/// Whether a line begins like a field: a name (RFC 9110 §5.6.2) and a colon.
+fn is_field(line: &[u8]) -> bool {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let name = line.iter().take_while(|byte| is_of_name(byte)).count();
+    name > 0 && line.get(name) == Some(&b':')
 }
 
 /// `chunk-size [ chunk-ext ]`: hexadecimal digits, then nothing, or an
@@ -195,6 +205,10 @@ mod tests {
             b"1234567890abcdef0\r\nhello\r\n",
             b"0\r\n\n",
             b"0\r\nX: 1\n\r\n",
+            b"0\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"0\r\nX : 1\r\n\r\n",
+            b"0\r\n: 1\r\n\r\n",
+            b"0\r\n folded\r\n\r\n",
         ] {
             assert_eq!(
                 decode(coded, 64),
