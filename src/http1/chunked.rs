@@ -5,10 +5,22 @@ use bytes::{Bytes, BytesMut};
 
 /// Longest chunk-size line and longest trailer section, in bytes.
 const LONGEST_LINE: usize = 4096;
+/// Most bytes of extensions and trailers in all the chunks of a body: data may
+/// be long, what comes besides it may not.
+const MOST_BESIDES: usize = 16 * 1024;
+
+/// A reader of a body in chunks; what has come is not its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chunked {
+    at: At,
+    /// Bytes of extensions that have been dropped.
+    besides: usize,
+}
 
 /// Where in the coding the reader stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chunked {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum At {
+    #[default]
     /// Before a chunk-size line.
     Size,
     /// Within a chunk's data; so many bytes are left.
@@ -40,29 +52,34 @@ impl Chunked {
     /// Takes the next piece off `input`.
     pub fn step(&mut self, input: &mut BytesMut) -> Result<Step, InvalidChunk> {
         loop {
-            match *self {
-                Self::Size => {
+            match self.at {
+                At::Size => {
                     let Some(line) = line(input, LONGEST_LINE)? else {
                         return Ok(Step::NeedsMore);
                     };
-                    *self = match size(&line)? {
-                        0 => Self::Trailers(0),
-                        size => Self::Data(size),
+                    let (size, besides) = size(&line)?;
+                    self.besides += besides;
+                    if self.besides > MOST_BESIDES {
+                        return Err(InvalidChunk);
+                    }
+                    self.at = match size {
+                        0 => At::Trailers(0),
+                        size => At::Data(size),
                     };
                 }
-                Self::Data(left) => {
+                At::Data(left) => {
                     if input.is_empty() {
                         return Ok(Step::NeedsMore);
                     }
                     let here = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
                     let data = input.split_to(here).freeze();
-                    *self = match left - here as u64 {
-                        0 => Self::DataEnd,
-                        left => Self::Data(left),
+                    self.at = match left - here as u64 {
+                        0 => At::DataEnd,
+                        left => At::Data(left),
                     };
                     return Ok(Step::Data(data));
                 }
-                Self::DataEnd => {
+                At::DataEnd => {
                     if input.len() < 2 {
                         return match input.first() {
                             None | Some(b'\r') => Ok(Step::NeedsMore),
@@ -72,22 +89,22 @@ impl Chunked {
                     if &input.split_to(2)[..] != b"\r\n" {
                         return Err(InvalidChunk);
                     }
-                    *self = Self::Size;
+                    self.at = At::Size;
                 }
-                Self::Trailers(dropped) => {
+                At::Trailers(dropped) => {
                     let Some(line) = line(input, LONGEST_LINE - dropped.min(LONGEST_LINE))? else {
                         return Ok(Step::NeedsMore);
                     };
-                    *self = if line.is_empty() {
-                        Self::Done
+                    self.at = if line.is_empty() {
+                        At::Done
                     } else if is_field(&line) {
-                        Self::Trailers(dropped + line.len() + 2)
+                        At::Trailers(dropped + line.len() + 2)
                     } else {
                         // Where the empty line is missing this is the next message.
                         return Err(InvalidChunk);
                     };
                 }
-                Self::Done => return Ok(Step::End),
+                At::Done => return Ok(Step::End),
             }
         }
     }
@@ -116,16 +133,17 @@ fn line(input: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, Invali
     Ok(Some(line))
 }
 
-/// Whether a line begins like a field: a name (RFC 9110 §5.6.2) and a colon.
+/// Whether a line is a field: a name (RFC 9110 §5.6.2), a colon, and a value.
 fn is_field(line: &[u8]) -> bool {
     let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let name = line.iter().take_while(|byte| is_of_name(byte)).count();
-    name > 0 && line.get(name) == Some(&b':')
+    let is_of_value = |byte: &u8| *byte == b'\t' || !byte.is_ascii_control();
+    name > 0 && line.get(name) == Some(&b':') && line[name..].iter().all(is_of_value)
 }
 
 /// `chunk-size [ chunk-ext ]`: hexadecimal digits, then nothing, or an
-/// extension behind a semicolon.
-fn size(line: &[u8]) -> Result<u64, InvalidChunk> {
+/// extension behind a semicolon. The size, and how many bytes there are besides.
+fn size(line: &[u8]) -> Result<(u64, usize), InvalidChunk> {
     let digits = line
         .iter()
         .take_while(|byte| byte.is_ascii_hexdigit())
@@ -137,7 +155,8 @@ fn size(line: &[u8]) -> Result<u64, InvalidChunk> {
         return Err(InvalidChunk);
     }
     let text = std::str::from_utf8(&line[..digits]).map_err(|_| InvalidChunk)?;
-    u64::from_str_radix(text, 16).map_err(|_| InvalidChunk)
+    let size = u64::from_str_radix(text, 16).map_err(|_| InvalidChunk)?;
+    Ok((size, line.len() - digits))
 }
 
 #[cfg(test)]
@@ -150,7 +169,7 @@ mod tests {
 
     /// The decoded body and what is left of the input, fed in pieces of `piece` bytes.
     fn decode(coded: &[u8], piece: usize) -> Result<Option<Decoded>, InvalidChunk> {
-        let mut coding = Chunked::Size;
+        let mut coding = Chunked::default();
         let mut input = BytesMut::new();
         let mut body = Vec::new();
         let mut pieces = coded.chunks(piece.max(1));
@@ -209,6 +228,7 @@ mod tests {
             b"0\r\nX : 1\r\n\r\n",
             b"0\r\n: 1\r\n\r\n",
             b"0\r\n folded\r\n\r\n",
+            b"0\r\nX: \0\r\n\r\n",
         ] {
             assert_eq!(
                 decode(coded, 64),
@@ -219,6 +239,9 @@ mod tests {
         }
         let long = [b"5;".to_vec(), vec![b'x'; 5000]].concat();
         assert_eq!(decode(&long, 64), Err(InvalidChunk));
+        let extended = [b"1;".to_vec(), vec![b'x'; 4000], b"\r\na\r\n".to_vec()].concat();
+        assert_eq!(decode(&extended.repeat(4), 64), Ok(None));
+        assert_eq!(decode(&extended.repeat(5), 64), Err(InvalidChunk));
         let trailers = [b"0\r\n".to_vec(), b"X: 1\r\n".repeat(1000)].concat();
         assert_eq!(decode(&trailers, 64), Err(InvalidChunk));
     }

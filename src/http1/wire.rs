@@ -27,9 +27,9 @@ const ROOM: usize = 16 * 1024;
 /// What a caller that waits for it is told before its body is read (RFC 9110 §10.1.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Longest rest of a body nobody reads that is dropped for the next request's
-/// sake, if it is here. Of chunks nobody knows how long they will be.
-const MOST_DRAINED: u64 = 16 * 1024;
+/// Most bytes of a body nobody reads that are dropped for the next request's sake,
+/// if they are here.
+const MOST_DRAINED: usize = 16 * 1024;
 
 /// A caller's socket, and what was read from it and not taken yet. Small while
 /// nothing is: a connection without a request costs no buffer.
@@ -155,7 +155,7 @@ impl Wire {
         let coding = match framing {
             Framing::None | Framing::Length(0) | Framing::Close => Coding::Whole,
             Framing::Length(length) => Coding::Length(length),
-            Framing::Chunked => Coding::Chunked(Chunked::Size),
+            Framing::Chunked => Coding::Chunked(Chunked::default()),
         };
         self.body.set(coding);
         self.serial.set(self.serial.get().wrapping_add(1));
@@ -184,8 +184,13 @@ impl Wire {
     /// all of it. Who waits for a word before sending it never gets one.
     pub fn drain(&self, cx: &mut Context<'_>) -> bool {
         self.expects.set(false);
-        let is_short = |coding| matches!(coding, Coding::Length(left) if left <= MOST_DRAINED);
-        while is_short(self.body.get()) && matches!(self.poll_body(cx), Poll::Ready(Some(Ok(_)))) {}
+        let mut dropped = 0;
+        while dropped <= MOST_DRAINED {
+            match self.poll_body(cx) {
+                Poll::Ready(Some(Ok(piece))) => dropped += piece.len(),
+                Poll::Ready(_) | Poll::Pending => break,
+            }
+        }
         self.is_body_whole()
     }
 

@@ -165,9 +165,14 @@ pub(super) fn refused(error: &ProxyError, call: &mut Call) -> (ResponseHead, Byt
         let allowed = if is_relay { ALLOW_RELAY } else { ALLOW };
         fields.insert(name::ALLOW, &allowed);
     }
-    if exchange.is_connect() || matches!(appearance.code, Code::FieldsTooLarge | Code::BodyTooLarge)
+    if exchange.is_connect()
+        || matches!(
+            appearance.code,
+            Code::FieldsTooLarge | Code::BodyTooLarge | Code::CodingNotSupported
+        )
     {
-        // What follows may be meant for the tunnel that there is not, or be as large.
+        // What follows may be meant for the tunnel that there is not, be as large, or
+        // be the rest of what nobody here can delimit.
         fields.insert(name::CONNECTION, &HeaderValue::from_static("close"));
     }
     call.reader.name_in(fields);

@@ -331,7 +331,6 @@ impl Connection {
 
     /// Answers what is no request, with a status alone: nothing is known of who asks.
     async fn refuse(&self, invalid: InvalidHead) -> Result<bool, Gone> {
-        let status = invalid.status().ok_or(Gone)?;
         self.more_has_come.set(true);
         let asked = Asked {
             is_head: false,
@@ -339,7 +338,8 @@ impl Connection {
             is_kept: false,
         };
         let nothing = http_body_util::Empty::new();
-        self.send(ResponseHead::new(status), nothing, asked).await
+        self.send(ResponseHead::new(invalid.status()), nothing, asked)
+            .await
     }
 
     /// Ends the connection so that the last answer can be read. A socket closed

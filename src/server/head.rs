@@ -43,18 +43,15 @@ pub(super) enum InvalidHead {
     TooLarge,
     /// Its target is.
     TargetTooLong,
-    /// It begins HTTP/2, which is not spoken here.
-    Http2,
 }
 
 impl InvalidHead {
-    /// The status it is answered with; `None`: not in HTTP/1.1.
-    pub(super) fn status(self) -> Option<StatusCode> {
+    /// The status it is answered with.
+    pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::Syntax => Some(StatusCode::BAD_REQUEST),
-            Self::TooLarge => Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
-            Self::TargetTooLong => Some(StatusCode::URI_TOO_LONG),
-            Self::Http2 => None,
+            Self::Syntax => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
         }
     }
 }
@@ -94,7 +91,6 @@ fn take_apart(
         }
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(InvalidHead::TooLarge),
-        Err(_) if input.starts_with(b"PRI * HTTP/2.0") => return Err(InvalidHead::Http2),
         Err(_) => return Err(InvalidHead::Syntax),
     };
     let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version)

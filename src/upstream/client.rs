@@ -286,7 +286,7 @@ impl Lease {
             .await?;
             let mut body = AnswerBody {
                 framing: head.framing,
-                chunked: Chunked::Size,
+                chunked: Chunked::default(),
                 upload,
                 lease: Some(self),
                 reusable: head.reusable,

@@ -73,17 +73,12 @@ pub fn take_head(input: &mut BytesMut, to_head: bool) -> Result<Option<AnswerHea
 }
 
 /// Takes the chunked coding off a body.
+#[derive(Default)]
 pub struct Unchunked(Chunked);
 
 /// A body is not coded in chunks.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotChunked;
-
-impl Default for Unchunked {
-    fn default() -> Self {
-        Self(Chunked::Size)
-    }
-}
 
 impl Unchunked {
     /// Takes the next piece of the body off `input`; `None` when more is needed,

@@ -270,7 +270,11 @@ fn without_body() -> Vec<Case> {
             "304",
             "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nContent-Length: 5\r\n\r\n",
             304,
-            &["HTTP/1.1 304 Not Modified", "etag: \"a\""][..],
+            &[
+                "HTTP/1.1 304 Not Modified",
+                "etag: \"a\"",
+                "content-length: 5",
+            ][..],
         ),
         (
             "an empty 200",

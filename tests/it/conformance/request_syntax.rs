@@ -166,7 +166,8 @@ fn versions() -> Vec<Case> {
             "the HTTP/2 preface",
             "RFC 9113 §3.4",
             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
-        ),
+        )
+        .gets(400),
         case(
             "the HTTP/2 preface after a request",
             "RFC 9113 §3.4",
@@ -176,7 +177,8 @@ fn versions() -> Vec<Case> {
             ),
         )
         .reaches(forwarded(LINE, ""))
-        .gets(200),
+        .gets(200)
+        .gets(400),
         case(
             "half of the HTTP/2 preface",
             "RFC 9113 §3.4",
