@@ -236,6 +236,19 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_is_found_wherever_in_the_text_it_stands() {
+        for before in 0..40 {
+            for (name, written) in [("token", "token"), ("token", "Licence="), ("t", "t")] {
+                let text = format!("{}&{written}", "x".repeat(before));
+                assert!(is_in(text.as_bytes(), name), "{text}");
+                let set = set_to(text.as_bytes(), name, b"T");
+                let expected = format!("{}&{name}=T", "x".repeat(before));
+                assert_eq!(set, expected.as_bytes(), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn the_licence_code_goes_beside_a_token_of_id_mobile() {
         let both = Encoded::of(b"T+").beside(b"CODE~");
         for (text, expected) in [
