@@ -564,6 +564,11 @@ mod tests {
                 r#"{"1":{"Latitude":0.00,"Longitude":0.00,"CodeQualiteGeo":""}}"#,
                 Suspicious,
             ),
+            (
+                Scope::Email,
+                r#"{"1":{"Latitude":"0.00","Longitude":"0.00"}}"#,
+                Suspicious,
+            ),
             (Scope::Civility, "{}", Suspicious),
             (
                 Scope::B2b,

@@ -298,7 +298,8 @@ mod tests {
     #[test]
     fn only_listed_host_names_are_served_when_there_is_a_list() {
         let open = Gate::new(vec![], &[], HEAD);
-        let closed = Gate::new(vec!["proxy.internal".into(), "[::1]".into()], &[], HEAD);
+        let hosts = ["proxy.internal", "[::1]", ""].map(Into::into);
+        let closed = Gate::new(hosts.into(), &[], HEAD);
         for (gate, host, expected) in [
             (&open, "whatever", "passes"),
             (&closed, "proxy.internal", "passes"),
@@ -454,6 +455,8 @@ mod tests {
             (&[("host", "a:")], "passes"),
             (&[("host", "h%C3%B4te:65535")], "passes"),
             (&[("host", "a:65536")], "host_invalid"),
+            (&[("host", "a:65540")], "host_invalid"),
+            (&[("host", "a:00080")], "passes"),
             (&[("host", "a:+80")], "host_invalid"),
             (&[("host", "a%4")], "host_invalid"),
             (&[("host", "[::1")], "host_invalid"),

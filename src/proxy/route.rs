@@ -369,6 +369,17 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_path_a_rule_can_name_is_found_between_its_slashes() {
+        let longest = format!("/{}", "x".repeat(MAX_PATH - 1));
+        let table = table(&[(&longest, Scope::Phone)]);
+        assert_eq!(scope(&table, &longest), Ok(Scope::Phone));
+        assert_eq!(scope(&table, &format!("{longest}/")), Ok(Scope::Phone));
+        let longer = format!("{longest}x");
+        assert_eq!(scope(&table, &longer), Err(NoRoute::Unknown));
+        assert_eq!(scope(&table, &longer.repeat(9)), Err(NoRoute::Unknown));
+    }
+
+    #[test]
     fn a_catalogue_path_is_found_whole_in_any_case_with_or_without_slash_and_version() {
         let table = table(&[]);
         for (path, expected) in [
