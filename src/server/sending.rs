@@ -169,3 +169,253 @@ impl Sending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::rc::Rc;
+
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::http1::{Chunked, Step};
+
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_io().build().unwrap().block_on(future)
+    }
+
+    /// This side of a connection that takes few bytes at once, and the caller's.
+    async fn connection() -> (Rc<Wire>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (caller, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let stream = accepted.unwrap().0;
+        socket2::SockRef::from(&stream)
+            .set_send_buffer_size(4096)
+            .unwrap();
+        (Wire::new(stream), caller.unwrap())
+    }
+
+    /// How a body comes to its end.
+    #[derive(Clone, Copy, Debug)]
+    enum Ending {
+        Ends,
+        BreaksOff,
+    }
+
+    /// What a caller gets of a body in these pieces, and how it ends for this side.
+    async fn deliver(
+        framing: Framing,
+        pieces: &[Bytes],
+        ending: Ending,
+    ) -> (Vec<u8>, Result<(), Gone>) {
+        let (wire, mut caller) = connection().await;
+        let mut received = Vec::new();
+        let send = async {
+            let mut sending = Sending::new(HEAD.to_vec(), framing);
+            let mut pieces = pieces.iter();
+            let sent = loop {
+                if sending.wants_more() {
+                    match (pieces.next(), ending) {
+                        (Some(piece), _) => sending.add(piece.clone()),
+                        (None, Ending::Ends) => sending.end(),
+                        (None, Ending::BreaksOff) => sending.breaks_off(),
+                    }
+                    continue;
+                }
+                let written = poll_fn(|cx| sending.poll_write(cx, &wire)).await;
+                assert_eq!(written, Ok(()));
+                assert!(sending.is_written());
+                if let Some(end) = sending.end_reached() {
+                    break end;
+                }
+            };
+            poll_fn(|cx| wire.poll_shutdown(cx)).await.unwrap();
+            sent
+        };
+        let (sent, _) = tokio::join!(send, async {
+            caller.read_to_end(&mut received).await.unwrap()
+        });
+        (received, sent)
+    }
+
+    fn delivered(
+        framing: Framing,
+        pieces: &[&'static [u8]],
+        ending: Ending,
+    ) -> (String, Result<(), Gone>) {
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| Bytes::from_static(piece))
+            .collect();
+        let (received, sent) = block_on(deliver(framing, &pieces, ending));
+        let body = received.strip_prefix(HEAD).unwrap().to_vec();
+        (String::from_utf8(body).unwrap(), sent)
+    }
+
+    #[test]
+    fn a_body_is_delimited_as_announced_and_what_is_not_whole_ends_the_connection() {
+        use Ending::{BreaksOff, Ends};
+        use Framing::{Chunked, Close, Length};
+        for (framing, pieces, ending, body, end) in [
+            (Framing::None, &[][..], Ends, "", Ok(())),
+            (Length(5), &[&b"hello"[..]], Ends, "hello", Ok(())),
+            (Length(5), &[b"he", b"", b"llo"], Ends, "hello", Ok(())),
+            // Longer than announced: the rest would be taken for the next answer.
+            (Length(5), &[b"hello, world"], Ends, "hello", Err(Gone)),
+            (Length(5), &[b"hello", b"!"], Ends, "hello", Err(Gone)),
+            (Length(5), &[b"hel"], Ends, "hel", Err(Gone)),
+            (Length(5), &[], Ends, "", Err(Gone)),
+            (Length(5), &[b"hel"], BreaksOff, "hel", Err(Gone)),
+            (
+                Chunked,
+                &[b"hello", b", world 12345"],
+                Ends,
+                "5\r\nhello\r\nd\r\n, world 12345\r\n0\r\n\r\n",
+                Ok(()),
+            ),
+            // An empty piece is not the last chunk.
+            (
+                Chunked,
+                &[b"", b"a", b"", b"b"],
+                Ends,
+                "1\r\na\r\n1\r\nb\r\n0\r\n\r\n",
+                Ok(()),
+            ),
+            (Chunked, &[], Ends, "0\r\n\r\n", Ok(())),
+            (Chunked, &[b"a"], BreaksOff, "1\r\na\r\n", Err(Gone)),
+            (Chunked, &[], BreaksOff, "", Err(Gone)),
+            (Close, &[b"a", b"b"], Ends, "ab", Ok(())),
+            (Close, &[b"a"], BreaksOff, "a", Err(Gone)),
+        ] {
+            assert_eq!(
+                delivered(framing, pieces, ending),
+                (body.to_owned(), end),
+                "{framing:?} {pieces:?} {ending:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn short_pieces_join_the_head_and_long_ones_are_not_copied() {
+        let mut sending = Sending::new(HEAD.to_vec(), Framing::Close);
+        sending.add(Bytes::from_static(b"a"));
+        assert!(sending.wants_more());
+        sending.add(Bytes::from_static(b"b"));
+        assert_eq!(sending.output, [HEAD, b"ab"].concat());
+        let long = Bytes::from(vec![b'x'; MOST_JOINED + 1]);
+        sending.add(long.clone());
+        assert_eq!(sending.piece.as_ptr(), long.as_ptr());
+        assert!(!sending.wants_more(), "there is no room for another one");
+        assert!(!sending.is_written());
+
+        // Little by little, there is enough to be written.
+        let mut sending = Sending::new(HEAD.to_vec(), Framing::Chunked);
+        let mut pieces = 0;
+        while sending.wants_more() {
+            sending.add(Bytes::from(vec![b'x'; 1000]));
+            pieces += 1;
+        }
+        assert_eq!(pieces, 9);
+    }
+
+    #[test]
+    fn a_body_that_waits_does_not_hold_back_what_there_is() {
+        block_on(async {
+            let (wire, mut caller) = connection().await;
+            let mut sending = Sending::new(HEAD.to_vec(), Framing::Length(2));
+            for piece in [&b""[..], b"a", b"b"] {
+                sending.add(Bytes::from_static(piece));
+                poll_fn(|cx| sending.poll_write(cx, &wire)).await.unwrap();
+                let expected = if piece.is_empty() { HEAD } else { piece };
+                let mut received = vec![0; expected.len()];
+                caller.read_exact(&mut received).await.unwrap();
+                assert_eq!(received, expected);
+                assert_eq!(sending.end_reached(), None);
+                assert!(sending.wants_more());
+            }
+            sending.end();
+            assert_eq!(sending.end_reached(), Some(Ok(())));
+        });
+    }
+
+    #[test]
+    fn a_caller_that_has_gone_ends_it() {
+        block_on(async {
+            let (wire, caller) = connection().await;
+            caller.set_zero_linger().unwrap();
+            drop(caller);
+            let mut sending = Sending::new(HEAD.to_vec(), Framing::Close);
+            let sent = loop {
+                sending.add(Bytes::from(vec![b'x'; 100_000]));
+                if let Err(gone) = poll_fn(|cx| sending.poll_write(cx, &wire)).await {
+                    break gone;
+                }
+            };
+            assert_eq!(sent, Gone);
+        });
+    }
+
+    #[test]
+    fn a_buffer_that_has_grown_large_is_not_kept() {
+        let kept = |capacity| {
+            let buffer = Vec::with_capacity(capacity);
+            Sending::new(buffer, Framing::None).into_buffer().capacity()
+        };
+        assert_eq!(kept(LARGEST_KEPT), LARGEST_KEPT);
+        assert_eq!(kept(LARGEST_KEPT + 1), 0);
+    }
+
+    /// The body in the chunks, if it is whole.
+    fn unchunked(coded: &[u8]) -> Option<Vec<u8>> {
+        let (mut coding, mut body) = (Chunked::default(), Vec::new());
+        let mut input = BytesMut::from(coded);
+        loop {
+            match coding.step(&mut input).unwrap() {
+                Step::Data(data) => body.extend_from_slice(&data),
+                Step::End => return input.is_empty().then_some(body),
+                Step::NeedsMore => return None,
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 48, ..ProptestConfig::default() })]
+
+        /// Pieces of every size arrive in order and once, however few bytes the
+        /// socket takes at a time.
+        #[test]
+        fn a_body_arrives_as_it_was_sent(
+            lengths in proptest::collection::vec(
+                prop_oneof![0_usize..20, 8000_usize..8400, 100_000_usize..400_000], 0..6,
+            ),
+            choice in 0..3,
+        ) {
+            let mut next = 0_u8;
+            let pieces: Vec<Bytes> = lengths.iter().map(|length| {
+                let fresh = || { next = next.wrapping_mul(5).wrapping_add(1); next };
+                std::iter::repeat_with(fresh).take(*length).collect()
+            }).collect();
+            let body = pieces.concat();
+            let framing = match choice {
+                0 => Framing::Length(body.len() as u64),
+                1 => Framing::Chunked,
+                _ => Framing::Close,
+            };
+            let (received, sent) = block_on(deliver(framing, &pieces, Ending::Ends));
+            prop_assert_eq!(sent, Ok(()));
+            let received = received.strip_prefix(HEAD).unwrap();
+            if framing == Framing::Chunked {
+                prop_assert!(unchunked(received) == Some(body));
+            } else {
+                prop_assert!(received == body);
+            }
+        }
+    }
+}
