@@ -1,19 +1,17 @@
 //! How a line of the access log looks: JSON for programs, columns for people.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::AccessRecord;
-use super::escape::{Escaped, push_json_text};
+use super::escape::{push_json_text, push_shown};
 
 /// Formats lines one after the other.
 pub(super) struct Lines {
     is_text: bool,
     clock: Clock,
     kind: Kind,
-    text: String,
 }
 
 impl Lines {
@@ -22,7 +20,6 @@ impl Lines {
             is_text,
             clock: Clock::default(),
             kind: Kind::default(),
-            text: String::new(),
         }
     }
 
@@ -30,11 +27,7 @@ impl Lines {
     pub(super) fn push(&mut self, out: &mut Vec<u8>, record: &AccessRecord<'_>) {
         let time = self.clock.at(record.time);
         if self.is_text {
-            out.extend_from_slice(time);
-            self.text.clear();
-            push_text(&mut self.text, record);
-            out.extend_from_slice(self.text.as_bytes());
-            out.push(b'\n');
+            push_text(out, time, record);
         } else {
             push_json(out, time, &mut self.kind, record);
         }
@@ -151,12 +144,19 @@ fn push_address(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-/// Milliseconds with at least one and at most three decimals.
-fn push_millis(out: &mut Vec<u8>, duration: Duration) {
+/// Milliseconds with three decimals, which are returned.
+fn push_micros(out: &mut Vec<u8>, duration: Duration) -> [u8; 3] {
     let whole = duration.as_secs().saturating_mul(1000);
     push_number(out, whole.saturating_add(duration.subsec_millis().into()));
-    let [hundreds, tens, ones] = three_digits((duration.subsec_micros() % 1000) as u16);
-    out.extend_from_slice(&[b'.', hundreds, tens, ones]);
+    let decimals = three_digits((duration.subsec_micros() % 1000) as u16);
+    out.push(b'.');
+    out.extend_from_slice(&decimals);
+    decimals
+}
+
+/// Milliseconds with at least one and at most three decimals.
+fn push_millis(out: &mut Vec<u8>, duration: Duration) {
+    let [_, tens, ones] = push_micros(out, duration);
     let zeros = match (tens, ones) {
         (b'0', b'0') => 2,
         (_, b'0') => 1,
@@ -199,42 +199,63 @@ fn three_digits(number: u16) -> [u8; 3] {
     [number / 100, number / 10 % 10, number % 10].map(|digit| b'0' + digit as u8)
 }
 
-/// Milliseconds with at most three decimals.
-fn in_millis(duration: Duration) -> f64 {
-    // Counting in 64 bits is a machine instruction, in 128 it is a call.
-    let whole = duration.as_secs().saturating_mul(1_000_000);
-    let micros = whole.saturating_add(duration.subsec_micros().into());
-    micros as f64 / 1000.0
-}
-
 /// Writes a line for people: what they look for first stands first, in columns.
-fn push_text(out: &mut String, record: &AccessRecord<'_>) {
-    // Writing to a String cannot fail.
-    let _ = write!(
-        Escaped(out),
-        " {:>3} {:<7} {:<28} {:>9.3} ms  {:<22} {:<15} {:<15} \
-         in={} out={} token={:.3} connect={:.3} first={:.3} attempts={} redirects={} {} {}",
-        record.status,
-        or_dash(record.method),
-        or_dash(record.route),
-        in_millis(record.total),
-        or_dash(record.code),
-        record.caller,
-        or_dash(record.scope),
-        record.request_bytes,
-        record.response_bytes,
-        in_millis(record.token_wait),
-        in_millis(record.connect),
-        in_millis(record.first_byte),
-        record.attempts,
-        record.redirects,
-        or_dash(record.http_version),
-        or_dash(record.request_id),
-    );
+fn push_text(out: &mut Vec<u8>, time: &Stamp, record: &AccessRecord<'_>) {
+    out.extend_from_slice(time);
+    out.push(b' ');
+    push_right(out, 3, |out| push_number(out, record.status.into()));
+    push_column(out, 7, record.method);
+    push_column(out, 28, record.route);
+    out.push(b' ');
+    push_right(out, 9, |out| {
+        push_micros(out, record.total);
+    });
+    out.extend_from_slice(b" ms ");
+    push_column(out, 22, record.code);
+    out.push(b' ');
+    let start = out.len();
+    push_address(out, record.caller);
+    fill(out, 15, out.len() - start);
+    push_column(out, 15, record.scope);
+    out.extend_from_slice(b" in=");
+    push_number(out, record.request_bytes);
+    out.extend_from_slice(b" out=");
+    push_number(out, record.response_bytes);
+    out.extend_from_slice(b" token=");
+    push_micros(out, record.token_wait);
+    out.extend_from_slice(b" connect=");
+    push_micros(out, record.connect);
+    out.extend_from_slice(b" first=");
+    push_micros(out, record.first_byte);
+    out.extend_from_slice(b" attempts=");
+    push_number(out, record.attempts.into());
+    out.extend_from_slice(b" redirects=");
+    push_number(out, record.redirects.into());
+    push_column(out, 0, record.http_version);
+    push_column(out, 0, record.request_id);
+    out.push(b'\n');
 }
 
-fn or_dash(text: &str) -> &str {
-    if text.is_empty() { "-" } else { text }
+/// A space, and a text in a column of so many letters.
+fn push_column(out: &mut Vec<u8>, width: usize, text: &str) {
+    let text = if text.is_empty() { "-" } else { text };
+    out.push(b' ');
+    push_shown(out, text);
+    fill(out, width, text.chars().count());
+}
+
+/// Fills a column of which `taken` letters are written.
+fn fill(out: &mut Vec<u8>, width: usize, taken: usize) {
+    out.resize(out.len() + width.saturating_sub(taken), b' ');
+}
+
+/// What `push` writes, at the right end of a column.
+fn push_right(out: &mut Vec<u8>, width: usize, push: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    push(out);
+    let taken = out.len() - start;
+    fill(out, width, taken);
+    out[start..].rotate_left(taken);
 }
 
 /// `2026-11-24T02:32:01.007Z`
@@ -276,12 +297,13 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use proptest::prelude::*;
     use serde::{Serialize, Serializer};
 
-    use super::super::escape::escape_json;
+    use super::super::escape::{Escaped, escape_json};
     use super::*;
 
     fn record() -> AccessRecord<'static> {
@@ -428,6 +450,11 @@ mod tests {
         http_version: &'a str,
     }
 
+    /// Milliseconds with at most three decimals.
+    fn in_millis(duration: Duration) -> f64 {
+        duration.as_micros() as f64 / 1000.0
+    }
+
     fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(in_millis(*duration))
     }
@@ -456,6 +483,36 @@ mod tests {
         .unwrap();
         escape_json(&mut out, 0);
         String::from_utf8(out).unwrap()
+    }
+
+    /// A line of text as the standard library formats it.
+    fn formatted(record: &AccessRecord<'_>) -> String {
+        let or_dash = |text: &str| if text.is_empty() { "-" } else { text }.to_owned();
+        let time = jiff::Timestamp::try_from(record.time).unwrap();
+        let mut out = String::new();
+        write!(
+            Escaped(&mut out),
+            "{time:.3} {:>3} {:<7} {:<28} {:>9.3} ms  {:<22} {:<15} {:<15} \
+             in={} out={} token={:.3} connect={:.3} first={:.3} attempts={} redirects={} {} {}",
+            record.status,
+            or_dash(record.method),
+            or_dash(record.route),
+            in_millis(record.total),
+            or_dash(record.code),
+            record.caller,
+            or_dash(record.scope),
+            record.request_bytes,
+            record.response_bytes,
+            in_millis(record.token_wait),
+            in_millis(record.connect),
+            in_millis(record.first_byte),
+            record.attempts,
+            record.redirects,
+            or_dash(record.http_version),
+            or_dash(record.request_id),
+        )
+        .unwrap();
+        out
     }
 
     /// Any text, and more often than by chance one that is nearly plain.
@@ -498,7 +555,7 @@ mod tests {
         })]
 
         #[test]
-        fn a_line_is_byte_for_byte_what_a_serialiser_writes(
+        fn a_line_is_byte_for_byte_what_a_serialiser_or_formatter_writes(
             texts in prop::array::uniform6(text()),
             caller in address(),
             times in prop::array::uniform4(time()),
@@ -543,6 +600,7 @@ mod tests {
             let mut lines = Lines::new(false);
             for record in others.iter().flat_map(|other| [&record, other]) {
                 prop_assert_eq!(next_line(&mut lines, record), serialised(record));
+                prop_assert_eq!(line(true, record), formatted(record));
             }
         }
     }

@@ -26,6 +26,18 @@ fn is_unsafe(found: char) -> bool {
     found.is_control() || matches!(found, '\u{2028}' | '\u{2029}')
 }
 
+/// Appends `text` as [`Escaped`] shows it.
+pub(super) fn push_shown(out: &mut Vec<u8>, text: &str) {
+    if is_plain(text.as_bytes()) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        let mut shown = String::new();
+        // A String takes it all.
+        let _ = Escaped(&mut shown).write_str(text);
+        out.extend_from_slice(shown.as_bytes());
+    }
+}
+
 /// Appends `text` as what stands between the quotes of a JSON string, and with
 /// the escapes of [`escape_json`].
 pub(super) fn push_json_text(out: &mut Vec<u8>, text: &str) {
