@@ -120,9 +120,11 @@ impl Gate {
 
     /// Whether requests for this name, which has no port, are answered.
     fn check_host(&self, host: &[u8]) -> Result<(), ProxyError> {
-        let is_this = |listed: &String| listed.as_bytes().eq_ignore_ascii_case(host);
-        let is_listed = !host.is_empty() && self.hosts.iter().any(is_this);
-        if is_listed || self.hosts.is_empty() {
+        let mut listed = self.hosts.iter().map(String::as_bytes);
+        // Nearly every program writes it as it is listed.
+        let is_listed = listed.clone().any(|name| name == host)
+            || listed.any(|name| name.eq_ignore_ascii_case(host));
+        if (is_listed && !host.is_empty()) || self.hosts.is_empty() {
             Ok(())
         } else {
             Err(ProxyError::HostNotAllowed)
