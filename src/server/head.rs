@@ -169,14 +169,15 @@ impl Said {
                 _ => {}
             }
         }
+        if !is_valid {
+            return Err(InvalidHead::Syntax);
+        }
         if codings > 0 {
             // What comes last delimits the body, so it has to be chunks.
             if version == Version::HTTP_10 || !said.chunked {
                 return Err(InvalidHead::Syntax);
             }
             said.both = lengths > 0;
-        } else if !is_valid {
-            return Err(InvalidHead::Syntax);
         }
         if said.both || lengths > 1 {
             let mut stays = !said.both;

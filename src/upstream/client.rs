@@ -208,9 +208,10 @@ impl Client {
         }
     }
 
-    fn keep(&self, connection: Open) {
+    fn keep(&self, mut connection: Open) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.settings.max_idle {
+            connection.connection.rest();
             idle.push(Kept {
                 connection,
                 since: Instant::now(),

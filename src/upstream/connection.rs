@@ -15,10 +15,11 @@ use super::error::{AnswerError, UpstreamError};
 use super::head::{self, Head};
 use crate::http1::{Chunked, Framing, SpareFields, Step};
 
-/// Bytes there is room for at the first read of an answer, and at most, once
-/// reads come full.
+/// Bytes there is room for at the first read of an answer, and at most: as long as
+/// reads come full there is four times the room for the next one. Each of a long
+/// answer's reads costs two system calls and their wake-ups, whatever it brings.
 const READ: usize = 8 * 1024;
-const MOST_READ: usize = 32 * 1024;
+const MOST_READ: usize = 256 * 1024;
 /// Longest announced body that goes out in one piece with its head, when it is there.
 const MOST_JOINED: u64 = 16 * 1024;
 /// Most interim answers (1xx) before the final one.
@@ -111,6 +112,14 @@ impl Connection {
         self.accepted = 0;
         self.looked_at = 0;
         self.room = READ;
+    }
+
+    /// Gives back what was only needed for a long answer.
+    pub(super) fn rest(&mut self) {
+        self.room = READ;
+        if self.input.capacity() > 4 * READ {
+            self.input = BytesMut::new();
+        }
     }
 
     /// Whether the connection can carry another request now.
@@ -333,7 +342,7 @@ impl Connection {
         self.input.reserve(self.room);
         let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
         if read >= self.room {
-            self.room = MOST_READ;
+            self.room = MOST_READ.min(self.room * 4);
         }
         Poll::Ready(Ok(read))
     }
