@@ -96,6 +96,12 @@ pub fn set(text: &[u8], name: &str, token: &Encoded, out: &mut Vec<u8>) {
     }
 }
 
+/// Most bytes that [`set`] appends for these.
+#[must_use]
+pub fn room(text: &[u8], name: &str, token: &Encoded) -> usize {
+    text.len() + "&=".len() + name.len() + token.0.len()
+}
+
 fn parameters(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == b'&')
 }
@@ -175,8 +181,10 @@ mod tests {
     use super::*;
 
     fn set_to(text: &[u8], name: &str, token: &[u8]) -> Vec<u8> {
+        let token = Encoded::of(token);
         let mut out = Vec::new();
-        set(text, name, &Encoded::of(token), &mut out);
+        set(text, name, &token, &mut out);
+        assert!(out.len() <= room(text, name, &token));
         out
     }
 

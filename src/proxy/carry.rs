@@ -224,7 +224,8 @@ impl Payload {
                 upload.begin().map(Some).ok_or(ProxyError::CallerBody)
             }
             Self::Form(Form { text, .. }) if place == Place::Form => {
-                let mut written = Vec::with_capacity(text.len() + ROOM);
+                let room = licence::room(text, route.parameter, &token.encoded);
+                let mut written = Vec::with_capacity(room);
                 licence::set(text, route.parameter, &token.encoded, &mut written);
                 Ok(Some(OutgoingBody::whole(written.into(), true)))
             }
@@ -234,9 +235,6 @@ impl Payload {
         }
     }
 }
-
-/// Room for a licence parameter.
-const ROOM: usize = 96;
 
 /// Decides where the parameter goes, and takes the caller's out of everywhere else.
 ///
@@ -280,8 +278,11 @@ fn settle(route: &Route, target: &mut Uri, payload: &mut Payload) -> Result<Plac
 fn target_with(target: &Uri, route: &Route, token: &Carried, written: &mut Vec<u8>) {
     let query = target.query().unwrap_or_default().as_bytes();
     let path = target.path().as_bytes();
+    let room = path.len() + "?".len() + licence::room(query, route.parameter, &token.encoded);
+    if written.capacity() < room {
+        *written = Vec::with_capacity(room);
+    }
     written.clear();
-    written.reserve(path.len() + query.len() + ROOM);
     written.extend_from_slice(path);
     written.push(b'?');
     licence::set(query, route.parameter, &token.encoded, written);
