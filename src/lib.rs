@@ -64,7 +64,7 @@
 //! | [`http1`] | what HTTP/1.1 messages are made of, on both sides: heads, fields, framing, a body that arrives | – (leaf) |
 //! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`telemetry`] | leaves, importable by all | `caller` → `deadline` |
 //!
-//! [`proxy::hot_parts`] and [`upstream::hot_parts`] are doors for
+//! [`server::hot_parts`], [`proxy::hot_parts`] and [`upstream::hot_parts`] are doors for
 //! `benches/hot_parts.rs` and `fuzz/` alone: nothing of the program comes in by them.
 //!
 //! # Invariants
@@ -80,9 +80,9 @@
 //!    writer's thread in `telemetry`: a request adds none of its own, and a
 //!    connection to DQE is driven by the request that uses it.
 //! 5. The request path speaks HTTP/1.1 itself, on both sides (`server`, `upstream`,
-//!    on `http1`): the only places that name httparse. hyper is the admin's side.
-//!    reqwest is named only in `token::endpoint` and `egress`. Trust roots and TLS policy are built once, in
-//!    `egress`.
+//!    on `http1`): the only places that name httparse. hyper is the admin
+//!    listener's alone. reqwest is named only in `token::endpoint` and `egress`.
+//!    Trust roots and TLS policy are built once, in `egress`.
 //! 6. `sandbox` imports nothing of ours, so one mistake cannot sit on both
 //!    sides of a test.
 //! 7. Nothing on the request path takes a lock shared by all requests, waits

@@ -381,7 +381,7 @@ impl Connection {
 }
 
 /// The time, as RFC 9110 §5.6.7 has it.
-fn date() -> String {
+pub(super) fn date() -> String {
     let printed = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now());
     // Years beyond 9999 have no such date.
     printed.unwrap_or_default()

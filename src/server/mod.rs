@@ -4,6 +4,7 @@
 mod connection;
 mod crowd;
 mod head;
+pub mod hot_parts;
 mod listener;
 mod places;
 mod progress;

@@ -1,0 +1,58 @@
+//! Doors for `benches/hot_parts.rs` and `fuzz/`, which time and try what is
+//! private to this part. Nothing else comes in by them.
+
+use http::{StatusCode, Version};
+
+use super::connection::date;
+use super::head::{self, Asked, Limits};
+use crate::http1::{Framing, RequestHead, ResponseHead, SpareFields};
+
+/// A request's head, and what it says about the connection.
+#[derive(Debug)]
+pub struct Received {
+    /// The head, without the fields that count for nothing.
+    pub head: RequestHead,
+    /// Where the body ends.
+    pub framing: Framing,
+    /// Another request may follow on the connection.
+    pub is_kept: bool,
+    /// The caller waits for a word before it sends the body.
+    pub expects: bool,
+}
+
+/// Reads a head from the front of `input`, with the limits that are the default,
+/// and tells how long it is; `None` when it is incomplete.
+///
+/// # Errors
+/// The head is refused, with this status.
+pub fn read_request(
+    input: &[u8],
+    spare: &SpareFields,
+) -> Result<Option<(Received, usize)>, StatusCode> {
+    let limits = Limits {
+        bytes: 64 * 1024,
+        fields: 100,
+    };
+    let read = head::read_request(input, limits, || spare.take());
+    let received = |(request, length): (head::Request, usize)| {
+        let received = Received {
+            head: request.head,
+            framing: request.framing,
+            is_kept: request.is_kept,
+            expects: request.expects,
+        };
+        (received, length)
+    };
+    read.map(|found| found.map(received))
+        .map_err(head::InvalidHead::status)
+}
+
+/// Appends an answer's head for a caller that speaks HTTP/1.1 and may go on.
+pub fn write_answer(out: &mut Vec<u8>, head: &ResponseHead, length: Option<u64>) -> Framing {
+    let asked = Asked {
+        is_head: false,
+        version: Version::HTTP_11,
+        is_kept: true,
+    };
+    head::write_answer(out, head, asked, length, date)
+}
