@@ -19,20 +19,28 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput};
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 
 use dqe_proxy::config::{self, Inputs};
 use dqe_proxy::dqe::catalogue::LICENCE;
 use dqe_proxy::dqe::dead_token::{self, Reading};
 use dqe_proxy::dqe::{Scope, licence};
-use dqe_proxy::http1::{Fields, SpareFields};
+use dqe_proxy::http1::{Fields, Framing, ResponseHead, SpareFields};
 use dqe_proxy::proxy::hot_parts::{Scrubber, clean_answer, outgoing};
 use dqe_proxy::proxy::route::{NoRoute, RouteTable};
+use dqe_proxy::server::hot_parts::{read_request, write_answer};
 use dqe_proxy::telemetry::{AccessLog, AccessRecord, Format};
 use dqe_proxy::upstream::hot_parts::{read_answer, write_get};
 
 const TOKEN: &[u8] = b"TKqbz0c1d2e3f4g5h6i7j8k9l0m1n2o3p4q5r6s7t8u9v0";
 static ID: HeaderValue = HeaderValue::from_static("0b1f8a52-0001");
+
+const REQUEST: &[u8] = b"GET /TEL/?Tel=0612345678&Pays=FRA HTTP/1.1\r\n\
+    Host: proxy.example:8080\r\n\
+    User-Agent: legacy/1.0\r\n\
+    Accept: application/json\r\n\
+    Accept-Encoding: gzip\r\n\
+    Connection: keep-alive\r\n\r\n";
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Date: Wed, 25 Nov 2026 15:55:36 GMT\r\n\
@@ -195,7 +203,44 @@ fn heads(criterion: &mut Criterion) {
     assert!(out.starts_with(b"GET /TEL/?Tel=0612345678&Pays=FRA HTTP/1.1\r\nhost: prod2."));
     assert!(out.ends_with(b"\r\n\r\n"));
 
+    let receive = || {
+        let read = read_request(REQUEST, &spare).expect("it is a request");
+        read.expect("the head is whole")
+    };
+    let (received, length) = receive();
+    assert_eq!(length, REQUEST.len());
+    assert_eq!(received.head.uri, "/TEL/?Tel=0612345678&Pays=FRA");
+    assert_eq!(received.head.fields.len(), 5);
+    assert_eq!((received.framing, received.is_kept), (Framing::None, true));
+    let mut answered = ResponseHead::new(StatusCode::OK);
+    answered.fields = map(&[
+        ("date", "Wed, 25 Nov 2026 15:55:36 GMT"),
+        ("content-type", "application/json"),
+        ("access-control-allow-origin", "*"),
+        ("content-length", "152"),
+        ("via", "1.1 dqe-proxy"),
+        ("x-request-id", "0b1f8a52-0001"),
+    ]);
+    let mut answer = Vec::with_capacity(1024);
+    let framing = write_answer(&mut answer, &answered, Some(152));
+    assert_eq!(framing, Framing::Length(152));
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\ndate: Wed, "));
+    assert!(answer.ends_with(b"x-request-id: 0b1f8a52-0001\r\n\r\n"));
+
     let mut group = criterion.benchmark_group("head");
+    group.bench_function("of a request read", |bench| {
+        bench.iter(|| {
+            let (received, length) = receive();
+            spare.put(received.head.fields);
+            length
+        });
+    });
+    group.bench_function("of an answer written", |bench| {
+        bench.iter(|| {
+            answer.clear();
+            write_answer(&mut answer, black_box(&answered), Some(152))
+        });
+    });
     group.bench_function("of an answer read", |bench| {
         let input = || BytesMut::from(ANSWER);
         bench.iter_batched(
