@@ -2,9 +2,8 @@
 //! moved forward as the connection's work goes on, and looked at by one ticker
 //! per worker thread.
 //!
-//! HTTP/1 has one request at a time on a connection and hyper polls the
-//! request's service inside the connection's task, so one deadline and one
-//! waker serve every phase: idle, reading a head, waiting for the server,
+//! HTTP/1 has one request at a time on a connection and it is answered inside
+//! the connection's task, so one deadline and one waker serve every phase: idle, reading a head, waiting for the server,
 //! moving a body. Setting it costs a store, where a runtime timer costs a
 //! registration and a removal per phase.
 

@@ -263,9 +263,9 @@ fn a_drain_serves_all_that_waits_in_the_backlog() {
     assert!(signalled.elapsed() < Duration::from_secs(15));
 }
 
-/// hyper looks for the end of file as soon as it has decoded the body's last
-/// byte, mostly before the reader of the body has seen it: the end is then
-/// taken for the caller's departure, and the call is dropped.
+/// The end of what the caller sends can be seen together with the body's last
+/// byte, before the reader of the body has seen its end. It is not the caller's
+/// departure.
 #[test]
 fn a_caller_that_closes_its_sending_side_after_a_body_gets_its_answer() {
     let running = Running::start();
