@@ -3,9 +3,8 @@
 //! it, it is a socket and a deadline.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,6 +15,7 @@ use http::{Method, Version};
 use http_body::Body;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
+use pin_project_lite::pin_project;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
@@ -104,39 +104,85 @@ where
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
 {
-    let connection = Connection {
-        wire: Wire::new(stream),
-        progress: Progress::new(Rc::clone(registered.deadline()), shared),
-        address,
-        is_last: Cell::new(false),
-        more_has_come: Cell::new(false),
-    };
-    async move {
-        let _registered = registered;
-        let progress = &connection.progress;
-        let mut speaking = pin!(connection.speak(&handler));
-        poll_fn(|cx| {
-            progress.deadline.turn_begins();
-            progress.deadline.watch(cx);
-            // How a connection ends is visible to the caller; there is nobody
-            // else to tell.
-            ready_unless_pending(speaking.as_mut().poll(cx), progress)
-        })
-        .await;
+    let progress = Progress::new(Rc::clone(registered.deadline()), shared);
+    Conversation {
+        state: State::Reading,
+        connection: Connection {
+            wire: Wire::new(stream),
+            progress,
+            address,
+            is_last: Cell::new(false),
+            more_has_come: Cell::new(false),
+        },
+        handler,
+        _registered: registered,
     }
 }
 
-/// Whoever answers had its chance in this turn; what is still pending may have
-/// run out of time. The expiry stays known: the answer's body, dropped with the
-/// connection, tells it from a lost caller.
-fn ready_unless_pending(polled: Poll<()>, progress: &Progress) -> Poll<()> {
-    if polled.is_pending() && progress.shared.draining.get() {
-        progress.drains();
+pin_project! {
+    /// A connection, and what is being done on it. Written as the states it has,
+    /// and not as an `async fn`, because each connection has one for as long as it
+    /// lives: this is half as large.
+    struct Conversation<H, F, B> {
+        #[pin]
+        state: State<F, B>,
+        connection: Connection,
+        handler: H,
+        _registered: Registered,
     }
-    if progress.has_expired() {
-        return Poll::Ready(());
+}
+
+pin_project! {
+    #[project = Doing]
+    enum State<F, B> {
+        /// Waits for a request, or reads one.
+        Reading,
+        /// Has it answered.
+        Answering { #[pin] answering: F, asked: Asked },
+        /// Writes the answer.
+        Sending { #[pin] body: B, sending: Sending, is_kept: bool },
+        /// Has written it, and another request may follow.
+        Between,
+        /// Writes a status alone.
+        Refusing { sending: Sending },
+        /// Has written the last answer, and how much has been dropped since.
+        Ending { dropped: Option<usize> },
     }
-    polled
+}
+
+impl<H, F, B> Future for Conversation<H, F, B>
+where
+    H: Fn(RequestHead, Incoming, Caller) -> F,
+    F: Future<Output = Response<B>>,
+    B: Body<Data = Bytes>,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let connection = &*this.connection;
+        let progress = &connection.progress;
+        progress.deadline.turn_begins();
+        progress.deadline.watch(cx);
+        let ended = loop {
+            match connection.go_on(cx, this.state.as_mut(), this.handler) {
+                Poll::Ready(Ok(())) => {}
+                // How a connection ends is visible to the caller; there is nobody
+                // else to tell.
+                Poll::Ready(Err(Gone)) => return Poll::Ready(()),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        if progress.shared.draining.get() {
+            progress.drains();
+        }
+        // Whoever answers had its chance in this turn. The expiry stays known: the
+        // answer's body, dropped with the connection, tells it from a lost caller.
+        if progress.has_expired() {
+            return Poll::Ready(());
+        }
+        ended
+    }
 }
 
 /// A connection while HTTP is spoken on it.
@@ -160,28 +206,96 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    async fn speak<H, F, B>(&self, handler: &H)
+    /// Does what is to be done in `state`, and leaves the one that comes next.
+    fn go_on<H, F, B>(
+        &self,
+        cx: &mut Context<'_>,
+        mut state: Pin<&mut State<F, B>>,
+        handler: &H,
+    ) -> Poll<Result<(), Gone>>
     where
         H: Fn(RequestHead, Incoming, Caller) -> F,
         F: Future<Output = Response<B>>,
         B: Body<Data = Bytes>,
     {
-        loop {
-            let is_kept = match poll_fn(|cx| self.poll_request(cx)).await {
-                Ok(Found::Head(request)) => self.answer(request, handler).await,
-                Ok(Found::End) => return,
-                Err(invalid) => self.refuse(invalid).await,
-            };
-            match is_kept {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(Gone) => return,
+        match state.as_mut().project() {
+            Doing::Reading => match ready!(self.poll_request(cx)) {
+                Ok(Found::Head(request)) => {
+                    let asked = Asked {
+                        is_head: request.head.method == Method::HEAD,
+                        version: request.head.version,
+                        is_kept: request.is_kept,
+                    };
+                    let (incoming, caller) = self.begins(&request);
+                    let answering = handler(request.head, incoming, caller);
+                    state.set(State::Answering { answering, asked });
+                }
+                Ok(Found::End) => return Poll::Ready(Err(Gone)),
+                Err(invalid) => {
+                    let sending = self.refusal(cx, invalid);
+                    state.set(State::Refusing { sending });
+                }
+            },
+            Doing::Answering { answering, asked } => match answering.poll(cx) {
+                Poll::Ready(Response { head, body }) => {
+                    let (sending, is_kept) = self.starts_sending(cx, head, &body, *asked);
+                    state.set(State::Sending {
+                        body,
+                        sending,
+                        is_kept,
+                    });
+                }
+                Poll::Pending if self.is_left(cx) => return Poll::Ready(Err(Gone)),
+                Poll::Pending => return Poll::Pending,
+            },
+            Doing::Sending {
+                body,
+                sending,
+                is_kept,
+            } => {
+                ready!(self.poll_send(cx, sending, body))?;
+                self.progress.shared.output.set(sending.take_buffer());
+                let next = if *is_kept {
+                    State::Between
+                } else {
+                    State::Ending { dropped: None }
+                };
+                state.set(next);
             }
-            self.wire.rest();
-            self.progress.request_ended();
+            Doing::Between => {
+                // What is left of the request's body would be taken for the next request.
+                if self.is_body_over(cx) {
+                    self.wire.rest();
+                    self.progress.request_ended();
+                    state.set(State::Reading);
+                } else {
+                    state.set(State::Ending { dropped: None });
+                }
+            }
+            Doing::Refusing { sending } => {
+                ready!(sending.poll_write(cx, &self.wire))?;
+                state.set(State::Ending { dropped: None });
+            }
+            Doing::Ending { dropped } => {
+                ready!(self.poll_end(cx, dropped));
+                return Poll::Ready(Err(Gone));
+            }
         }
-        let mut lingered = None;
-        poll_fn(|cx| self.poll_end(cx, &mut lingered)).await;
+        Poll::Ready(Ok(()))
+    }
+
+    /// A request begins to be answered.
+    fn begins(&self, request: &Request) -> (Incoming, Caller) {
+        self.progress.request_begins();
+        self.is_last.set(!request.is_kept);
+        self.more_has_come.set(false);
+        let caller = Caller {
+            address: self.address,
+            deadline: Rc::clone(&self.progress.deadline),
+            closing: Rc::clone(&self.progress.closing),
+        };
+        let incoming = self.wire.begin_body(request.framing, request.expects);
+        (incoming, caller)
     }
 
     /// Waits for the next request.
@@ -195,41 +309,6 @@ impl Connection {
             || self.progress.head_begins(),
             parse,
         )
-    }
-
-    /// Has one request answered; whether another may follow.
-    async fn answer<H, F, B>(&self, request: Request, handler: &H) -> Result<bool, Gone>
-    where
-        H: Fn(RequestHead, Incoming, Caller) -> F,
-        F: Future<Output = Response<B>>,
-        B: Body<Data = Bytes>,
-    {
-        let asked = Asked {
-            is_head: request.head.method == Method::HEAD,
-            version: request.head.version,
-            is_kept: request.is_kept,
-        };
-        self.progress.request_begins();
-        self.is_last.set(!request.is_kept);
-        self.more_has_come.set(false);
-        let caller = Caller {
-            address: self.address,
-            deadline: Rc::clone(&self.progress.deadline),
-            closing: Rc::clone(&self.progress.closing),
-        };
-        let incoming = self.wire.begin_body(request.framing, request.expects);
-        let response = {
-            let mut answering = pin!(handler(request.head, incoming, caller));
-            poll_fn(|cx| match answering.as_mut().poll(cx) {
-                Poll::Ready(response) => Poll::Ready(Ok(response)),
-                Poll::Pending if self.is_left(cx) => Poll::Ready(Err(Gone)),
-                Poll::Pending => Poll::Pending,
-            })
-            .await?
-        };
-        let is_kept = self.send(response.head, response.body, asked).await?;
-        // What is left of the request's body would be taken for the next request.
-        Ok(is_kept && poll_fn(|cx| Poll::Ready(self.is_body_over(cx))).await)
     }
 
     /// Whether the caller has left a request it will not get an answer to.
@@ -256,8 +335,15 @@ impl Connection {
         self.wire.is_body_whole() || (!self.wire.has_reader() && self.wire.drain(cx))
     }
 
-    /// Writes an answer; whether another request may follow it.
-    async fn send<B>(&self, head: ResponseHead, body: B, mut asked: Asked) -> Result<bool, Gone>
+    /// An answer's head is known: what is to be written, and whether another request
+    /// may follow.
+    fn starts_sending<B>(
+        &self,
+        cx: &mut Context<'_>,
+        head: ResponseHead,
+        body: &B,
+        mut asked: Asked,
+    ) -> (Sending, bool)
     where
         B: Body<Data = Bytes>,
     {
@@ -266,13 +352,12 @@ impl Connection {
             let mut lines = head.fields.get_all(name::CONNECTION);
             lines.any(|line| Options::of(line).close)
         };
-        // Somebody who still reads the request's body will have read all of it, or
-        // the connection ends without having said so.
-        let is_over = |cx: &mut Context<'_>| self.wire.has_reader() || self.is_body_over(cx);
         asked.is_kept = asked.is_kept
             && !shared.draining.get()
             && !says_close()
-            && poll_fn(|cx| Poll::Ready(is_over(cx))).await;
+            // Somebody who still reads the request's body will have read all of it, or
+            // the connection ends without having said so.
+            && (self.wire.has_reader() || self.is_body_over(cx));
         let length = if body.is_end_stream() {
             Some(0)
         } else {
@@ -283,11 +368,22 @@ impl Connection {
         output.extend_from_slice(self.wire.take_interim());
         let framing = head::write_answer(&mut output, &head, asked, length, date);
         shared.spare.put(head.fields);
-        let mut sending = Sending::new(output, framing);
-        let mut body = pin!(body);
-        let sent = poll_fn(|cx| self.poll_send(cx, &mut sending, body.as_mut())).await;
-        shared.output.set(sending.into_buffer());
-        sent.map(|()| asked.is_kept && framing != Framing::Close)
+        let is_kept = asked.is_kept && framing != Framing::Close;
+        (Sending::new(output, framing), is_kept)
+    }
+
+    /// The answer to what is no request: a status alone, since nothing is known of
+    /// who asks.
+    fn refusal(&self, cx: &mut Context<'_>, invalid: InvalidHead) -> Sending {
+        self.more_has_come.set(true);
+        let asked = Asked {
+            is_head: false,
+            version: Version::HTTP_11,
+            is_kept: false,
+        };
+        let nothing = http_body_util::Empty::<Bytes>::new();
+        let head = ResponseHead::new(invalid.status());
+        self.starts_sending(cx, head, &nothing, asked).0
     }
 
     fn poll_send<B>(
@@ -327,19 +423,6 @@ impl Connection {
                 return Poll::Ready(end);
             }
         }
-    }
-
-    /// Answers what is no request, with a status alone: nothing is known of who asks.
-    async fn refuse(&self, invalid: InvalidHead) -> Result<bool, Gone> {
-        self.more_has_come.set(true);
-        let asked = Asked {
-            is_head: false,
-            version: Version::HTTP_11,
-            is_kept: false,
-        };
-        let nothing = http_body_util::Empty::new();
-        self.send(ResponseHead::new(invalid.status()), nothing, asked)
-            .await
     }
 
     /// Ends the connection so that the last answer can be read. A socket closed

@@ -53,11 +53,12 @@ impl Sending {
     }
 
     /// The buffer, for the next answer.
-    pub(super) fn into_buffer(self) -> Vec<u8> {
-        if self.output.capacity() > LARGEST_KEPT {
+    pub(super) fn take_buffer(&mut self) -> Vec<u8> {
+        let buffer = std::mem::take(&mut self.output);
+        if buffer.capacity() > LARGEST_KEPT {
             return Vec::new();
         }
-        self.output
+        buffer
     }
 
     /// Everything there is has been written.
@@ -366,7 +367,7 @@ mod tests {
     fn a_buffer_that_has_grown_large_is_not_kept() {
         let kept = |capacity| {
             let buffer = Vec::with_capacity(capacity);
-            Sending::new(buffer, Framing::None).into_buffer().capacity()
+            Sending::new(buffer, Framing::None).take_buffer().capacity()
         };
         assert_eq!(kept(LARGEST_KEPT), LARGEST_KEPT);
         assert_eq!(kept(LARGEST_KEPT + 1), 0);
