@@ -187,8 +187,9 @@ where
 
 /// A connection while HTTP is spoken on it.
 struct Connection {
-    wire: Rc<Wire>,
+    /// Dropped first: whoever sees the connection end finds it no longer counted.
     progress: Rc<Progress>,
+    wire: Rc<Wire>,
     address: IpAddr,
     /// No request follows the one in flight, by its own words.
     is_last: Cell<bool>,
