@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 pub struct Caller {
     /// Its address, IPv4-mapped ones written as IPv4.
     pub address: IpAddr,
-    /// The deadline of its connection.
+    /// The deadline of its connection, or of its stream.
     pub deadline: Rc<Deadline>,
     /// What an orderly end of its connection would say.
     pub closing: Rc<Cell<Closing>>,

@@ -1,11 +1,11 @@
-//! Time-outs of the request path: one coarse deadline per caller connection,
-//! moved forward as the connection's work goes on, and looked at by one ticker
-//! per worker thread.
+//! Time-outs of the request path: one coarse deadline per caller connection, and
+//! per stream of HTTP/2, moved forward as the work goes on, and looked at by one
+//! ticker per worker thread.
 //!
 //! HTTP/1 has one request at a time on a connection and it is answered inside
-//! the connection's task, so one deadline and one waker serve every phase: idle, reading a head, waiting for the server,
-//! moving a body. Setting it costs a store, where a runtime timer costs a
-//! registration and a removal per phase.
+//! the connection's task, so one deadline and one waker serve every phase: idle,
+//! reading a head, waiting for the server, moving a body. Setting it costs a
+//! store, where a runtime timer costs a registration and a removal per phase.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// this much late, and never early.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// The deadline of one caller connection.
+/// The deadline of one caller connection, or of one stream of HTTP/2.
 #[derive(Debug)]
 pub struct Deadline {
     /// End of the current phase.
@@ -70,6 +70,12 @@ impl Deadline {
     /// Gives the current phase until `end`. What had expired is forgotten.
     pub fn set_phase(&self, end: Instant) {
         self.phase.set(Some(end));
+        self.expired.set(None);
+    }
+
+    /// Gives the current phase as long as it takes. What had expired is forgotten.
+    pub fn lift(&self) {
+        self.phase.set(None);
         self.expired.set(None);
     }
 
@@ -275,6 +281,26 @@ mod tests {
         deadlines.look(start + Duration::from_secs(10));
         assert_eq!(deadline.expired(), Some(Expired::Total));
         deadline.clear_total();
+    }
+
+    #[test]
+    fn a_phase_that_is_lifted_does_not_pass_until_another_begins() {
+        let deadlines = Rc::new(Deadlines::default());
+        let registered = deadlines.register();
+        let another = deadlines.register();
+        assert_eq!(deadlines.len(), 2);
+        let start = Instant::now();
+        for deadline in [registered.deadline(), another.deadline()] {
+            deadline.set_phase(start);
+        }
+        deadlines.look(start);
+        registered.deadline().lift();
+        deadlines.look(start + Duration::from_secs(1000));
+        assert_eq!(registered.deadline().expired(), None);
+        assert_eq!(another.deadline().expired(), Some(Expired::Phase));
+        registered.deadline().set_phase(start);
+        deadlines.look(start);
+        assert_eq!(registered.deadline().expired(), Some(Expired::Phase));
     }
 
     #[test]

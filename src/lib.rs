@@ -25,7 +25,8 @@
 //!
 //! One future inside the connection's task does all of it ([`proxy::Worker::answer`]).
 //! Time-outs are one coarse deadline per connection ([`deadline`]), moved as
-//! the work goes on.
+//! the work goes on. Where HTTP/2 is let in, a connection has many requests: each
+//! is a stream with a task and a deadline of its own, and the rest is the same.
 //!
 //! # The life of a token
 //!
@@ -53,7 +54,7 @@
 //! | `main`, `cli` | arguments → subcommand → exit code; the only place that prints | everything public |
 //! | [`app`] | settings → parts → a running proxy; reload, drain | every part |
 //! | [`config`] | text → valid settings, every problem at once | settings types of every part |
-//! | [`server`] | accepts connections and speaks HTTP/1.1 with callers; knows no route and no token | leaves |
+//! | [`server`] | accepts connections and speaks HTTP/1.1 with callers, and HTTP/2 where it is let in; knows no route and no token | leaves |
 //! | [`proxy`] | the request path | `token`, `upstream`, leaves |
 //! | [`token`] | the token path | leaves |
 //! | [`upstream`] | one DQE server, the connections to it, the HTTP/1.1 client | leaves |
@@ -77,12 +78,14 @@
 //!    other nor `proxy`.
 //! 3. serde derives stand only on types whose purpose is a format at the border.
 //! 4. Tasks are spawned only in `app`, `server`, `sandbox` and `cli`, and the log
-//!    writer's thread in `telemetry`: a request adds none of its own, and a
-//!    connection to DQE is driven by the request that uses it.
+//!    writer's thread in `telemetry`: a request adds none of its own but for a
+//!    stream of HTTP/2, and a connection to DQE is driven by the request that
+//!    uses it.
 //! 5. The request path speaks HTTP/1.1 itself, on both sides (`server`, `upstream`,
 //!    on `http1`): the only places that name httparse. hyper is the admin
-//!    listener's alone. reqwest is named only in `token::endpoint` and `egress`.
-//!    Trust roots and TLS policy are built once, in `egress`.
+//!    listener's, and reads and writes the frames of HTTP/2 in `server`. reqwest is
+//!    named only in `token::endpoint` and `egress`. Trust roots and TLS policy are
+//!    built once, in `egress`.
 //! 6. `sandbox` imports nothing of ours, so one mistake cannot sit on both
 //!    sides of a test.
 //! 7. Nothing on the request path takes a lock shared by all requests, waits

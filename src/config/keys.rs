@@ -141,6 +141,7 @@ pub(super) const LISTENER_MAX_FIELDS: Key = Key::new(
 .default("100");
 pub(super) const LISTENER_MAX_BODY: Key =
     Key::new("listener", "max_body", BODY).default(r#""64MiB""#);
+pub(super) const LISTENER_H2C: Key = Key::new("listener", "h2c", Kind::Switch).default("false");
 pub(super) const LISTENER_HEADER_TIMEOUT: Key =
     Key::new("listener", "header_timeout", TIMEOUT).default(r#""10s""#);
 pub(super) const LISTENER_IDLE_TIMEOUT: Key =
@@ -237,7 +238,7 @@ pub(super) const LOG_FORMAT: Key =
 pub(super) const LOG_ACCESS: Key = Key::new("log", "access", Kind::Switch).default("true");
 
 /// Keys that are set once: in the file, the environment or by a flag.
-pub(super) const KEYS: [&Key; 50] = [
+pub(super) const KEYS: [&Key; 51] = [
     &LISTENER_ADDRESS,
     &LISTENER_ALLOW,
     &LISTENER_HOSTS,
@@ -249,6 +250,7 @@ pub(super) const KEYS: [&Key; 50] = [
     &LISTENER_MAX_HEAD,
     &LISTENER_MAX_FIELDS,
     &LISTENER_MAX_BODY,
+    &LISTENER_H2C,
     &LISTENER_HEADER_TIMEOUT,
     &LISTENER_IDLE_TIMEOUT,
     &CORS_ORIGINS,

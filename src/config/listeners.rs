@@ -88,6 +88,7 @@ impl Resolver<'_> {
             max_memory: self.entries.size(&keys::LISTENER_MAX_MEMORY)?,
             max_head: self.size(&keys::LISTENER_MAX_HEAD),
             max_fields: self.entries.count(&keys::LISTENER_MAX_FIELDS)?,
+            h2c: self.entries.switch(&keys::LISTENER_H2C)?,
             header_timeout: self.duration(&keys::LISTENER_HEADER_TIMEOUT),
             idle_timeout: self.duration(&keys::LISTENER_IDLE_TIMEOUT),
             drain: server::DrainSettings {

@@ -27,7 +27,7 @@ pub struct RequestHead {
     pub method: Method,
     /// The target, in whatever form it came.
     pub uri: Uri,
-    /// HTTP/1.1 or HTTP/1.0.
+    /// HTTP/1.1 or HTTP/1.0; HTTP/2 where somebody else has read the head.
     pub version: Version,
     /// The fields.
     pub fields: Fields,

@@ -6,6 +6,7 @@
 //! the reader of a body takes it from the socket itself.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -124,17 +125,22 @@ impl Wire {
             }
             let mut fresh = read.filled();
             begins();
-            if input.is_empty()
-                && let Some((head, length)) = parse(fresh)?
-            {
-                fresh = &fresh[length..];
-                if !fresh.is_empty() {
-                    input.extend_from_slice(fresh);
-                }
-                return Poll::Ready(Ok(Found::Head(head)));
-            }
             if input.is_empty() {
-                self.looked_at.set(fresh.len());
+                match parse(fresh) {
+                    Ok(Some((head, length))) => {
+                        fresh = &fresh[length..];
+                        if !fresh.is_empty() {
+                            input.extend_from_slice(fresh);
+                        }
+                        return Poll::Ready(Ok(Found::Head(head)));
+                    }
+                    Ok(None) => self.looked_at.set(fresh.len()),
+                    Err(error) => {
+                        // Somebody else may know what it is.
+                        input.extend_from_slice(fresh);
+                        return Poll::Ready(Err(error));
+                    }
+                }
             }
             input.extend_from_slice(fresh);
         }
@@ -162,10 +168,25 @@ impl Wire {
         self.expects.set(expects && coding != Coding::Whole);
         let has_reader = coding != Coding::Whole;
         self.has_reader.set(has_reader);
-        Incoming(has_reader.then(|| Reader {
+        if !has_reader {
+            return Incoming(Source::Nothing);
+        }
+        Incoming(Source::Wire(Reader {
             wire: Rc::clone(self),
             serial: self.serial.get(),
         }))
+    }
+
+    /// Whether no request has been taken off yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.serial.get() == 0
+    }
+
+    /// What has been read and not taken yet, for whoever speaks something else.
+    #[must_use]
+    pub fn take_input(&self) -> Bytes {
+        std::mem::take(&mut *self.input.borrow_mut()).freeze()
     }
 
     /// Whether the body of the request in flight has been read to its end.
@@ -347,7 +368,38 @@ impl fmt::Debug for Wire {
 
 /// The body of a request while it arrives.
 #[derive(Debug)]
-pub struct Incoming(Option<Reader>);
+pub struct Incoming(Source);
+
+/// Where a body comes from.
+enum Source {
+    /// There is none.
+    Nothing,
+    /// The socket itself.
+    Wire(Reader),
+    /// A stream of a connection that has many.
+    Stream(Pin<Box<dyn Body<Data = Bytes, Error = BodyError>>>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Wire(reader) => reader.fmt(f),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl Incoming {
+    /// A body that somebody else takes off the wire.
+    #[must_use]
+    pub fn from_stream(body: impl Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
+        if body.is_end_stream() {
+            return Self(Source::Nothing);
+        }
+        Self(Source::Stream(Box::pin(body)))
+    }
+}
 
 #[derive(Debug)]
 struct Reader {
@@ -382,6 +434,9 @@ pub enum BodyError {
     /// The chunked coding is not as RFC 9112 §7.1 has it.
     #[error("its chunks are invalid")]
     Chunks,
+    /// The stream it came on has ended in another way.
+    #[error("its stream failed")]
+    Stream(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl Body for Incoming {
@@ -389,29 +444,38 @@ impl Body for Incoming {
     type Error = BodyError;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &self.0 {
-            None => Poll::Ready(None),
-            Some(reader) if !reader.is_current() => Poll::Ready(Some(Err(BodyError::BrokeOff))),
-            Some(reader) => reader.wire.poll_body(cx).map_ok(Frame::data),
+        match &mut self.0 {
+            Source::Nothing => Poll::Ready(None),
+            Source::Wire(reader) if !reader.is_current() => {
+                Poll::Ready(Some(Err(BodyError::BrokeOff)))
+            }
+            Source::Wire(reader) => reader.wire.poll_body(cx).map_ok(Frame::data),
+            Source::Stream(body) => body.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        let ends = |reader: &Reader| reader.wire.is_body_whole() && reader.is_current();
-        self.0.as_ref().is_none_or(ends)
+        match &self.0 {
+            Source::Nothing => true,
+            Source::Wire(reader) => reader.wire.is_body_whole() && reader.is_current(),
+            Source::Stream(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let left = |reader: &Reader| match reader.wire.body.get() {
-            _ if !reader.is_current() => SizeHint::default(),
-            Coding::Whole => SizeHint::with_exact(0),
-            Coding::Length(left) => SizeHint::with_exact(left),
-            Coding::Chunked(_) | Coding::Broken => SizeHint::default(),
-        };
-        self.0.as_ref().map_or(SizeHint::with_exact(0), left)
+        match &self.0 {
+            Source::Nothing => SizeHint::with_exact(0),
+            Source::Wire(reader) => match reader.wire.body.get() {
+                _ if !reader.is_current() => SizeHint::default(),
+                Coding::Whole => SizeHint::with_exact(0),
+                Coding::Length(left) => SizeHint::with_exact(left),
+                Coding::Chunked(_) | Coding::Broken => SizeHint::default(),
+            },
+            Source::Stream(body) => body.size_hint(),
+        }
     }
 }
 

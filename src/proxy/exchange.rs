@@ -183,6 +183,7 @@ impl Drop for Exchange {
             redirects: self.redirects,
             http_version: match self.version {
                 Version::HTTP_10 => "1.0",
+                Version::HTTP_2 => "2",
                 _ => "1.1",
             },
         });

@@ -11,6 +11,7 @@ pub(super) const REQUEST_ID: &str = name::X_REQUEST_ID;
 pub(super) const PSEUDONYM: &str = "dqe-proxy";
 
 static VIA_11: HeaderValue = HeaderValue::from_static("1.1 dqe-proxy");
+static VIA_20: HeaderValue = HeaderValue::from_static("2.0 dqe-proxy");
 static VIA_10: HeaderValue = HeaderValue::from_static("1.0 dqe-proxy");
 
 /// Answers are looked into and scrubbed, so DQE is asked not to code them.
@@ -222,10 +223,10 @@ pub(super) fn outgoing<'a>(
         | Kind::Via
         | Kind::RequestId => false,
     });
-    let via = if version == Version::HTTP_10 {
-        &VIA_10
-    } else {
-        &VIA_11
+    let via = match version {
+        Version::HTTP_10 => &VIA_10,
+        Version::HTTP_2 => &VIA_20,
+        _ => &VIA_11,
     };
     let field = |name: &'static str, value: &'a HeaderValue| (name.as_bytes(), value.as_bytes());
     let credential = own

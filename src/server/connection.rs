@@ -21,10 +21,11 @@ use tokio::net::TcpStream;
 
 use super::Settings;
 use super::head::{self, Asked, InvalidHead, Limits, Request};
+use super::http2;
 use super::progress::Progress;
 use super::sending::{Gone, Sending};
 use crate::caller::{Caller, Closing};
-use crate::deadline::Registered;
+use crate::deadline::{Deadlines, Registered};
 use crate::http1::{
     Found, Framing, Incoming, Options, RequestHead, Response, ResponseHead, SpareFields, Wire, name,
 };
@@ -42,7 +43,7 @@ const MOST_LINGERED: usize = 64 * 1024 * 1024;
 
 /// What all connections of a worker thread have in common.
 pub(super) struct Shared {
-    limits: Limits,
+    pub(super) limits: Limits,
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) draining: Cell<bool>,
@@ -53,7 +54,9 @@ pub(super) struct Shared {
     scratch: RefCell<Box<[u8]>>,
     /// What answers are written from, when nobody does.
     output: Cell<Vec<u8>>,
-    spare: Rc<SpareFields>,
+    pub(super) spare: Rc<SpareFields>,
+    /// Where those of streams are registered.
+    pub(super) deadlines: Rc<Deadlines>,
 }
 
 impl Shared {
@@ -62,11 +65,13 @@ impl Shared {
         metrics: Arc<Metrics>,
         worker: usize,
         spare: Rc<SpareFields>,
+        deadlines: Rc<Deadlines>,
     ) -> Rc<Self> {
         Rc::new(Self {
             limits: Limits {
                 bytes: settings.max_head.max(LEAST_HEAD),
                 fields: settings.max_fields,
+                http2: settings.h2c,
             },
             header_timeout: settings.header_timeout,
             idle_timeout: settings.idle_timeout,
@@ -76,6 +81,7 @@ impl Shared {
             scratch: RefCell::new(vec![0; ROOM].into()),
             output: Cell::default(),
             spare,
+            deadlines,
         })
     }
 
@@ -100,7 +106,7 @@ pub(super) fn serve<H, F, B>(
     handler: H,
 ) -> impl Future<Output = ()> + use<H, F, B>
 where
-    H: Fn(RequestHead, Incoming, Caller) -> F + 'static,
+    H: Fn(RequestHead, Incoming, Caller) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
 {
@@ -147,14 +153,17 @@ pin_project! {
         Refusing { sending: Sending },
         /// Has written the last answer, and how much has been dropped since.
         Ending { dropped: Option<usize> },
+        /// Speaks HTTP/2. On the heap, so that no other connection has to have room
+        /// for it.
+        Http2 { speaking: Pin<Box<dyn Future<Output = ()>>> },
     }
 }
 
 impl<H, F, B> Future for Conversation<H, F, B>
 where
-    H: Fn(RequestHead, Incoming, Caller) -> F,
-    F: Future<Output = Response<B>>,
-    B: Body<Data = Bytes>,
+    H: Fn(RequestHead, Incoming, Caller) -> F + Clone + 'static,
+    F: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
 {
     type Output = ();
 
@@ -173,6 +182,10 @@ where
                 Poll::Pending => break Poll::Pending,
             }
         };
+        // What its time-outs and a drain mean is its own affair.
+        if matches!(this.state.as_mut().project(), Doing::Http2 { .. }) {
+            return ended;
+        }
         if progress.shared.draining.get() {
             progress.drains();
         }
@@ -215,9 +228,9 @@ impl Connection {
         handler: &H,
     ) -> Poll<Result<(), Gone>>
     where
-        H: Fn(RequestHead, Incoming, Caller) -> F,
-        F: Future<Output = Response<B>>,
-        B: Body<Data = Bytes>,
+        H: Fn(RequestHead, Incoming, Caller) -> F + Clone + 'static,
+        F: Future<Output = Response<B>> + 'static,
+        B: Body<Data = Bytes> + 'static,
     {
         match state.as_mut().project() {
             Doing::Reading => match ready!(self.poll_request(cx)) {
@@ -232,6 +245,12 @@ impl Connection {
                     state.set(State::Answering { answering, asked });
                 }
                 Ok(Found::End) => return Poll::Ready(Err(Gone)),
+                Err(InvalidHead::Preface) if self.wire.is_new() => {
+                    let (wire, progress) = (Rc::clone(&self.wire), Rc::clone(&self.progress));
+                    let speaking = http2::serve(wire, progress, self.address, handler.clone());
+                    let speaking = Box::pin(speaking);
+                    state.set(State::Http2 { speaking });
+                }
                 Err(invalid) => {
                     let sending = self.refusal(cx, invalid);
                     state.set(State::Refusing { sending });
@@ -279,6 +298,10 @@ impl Connection {
             }
             Doing::Ending { dropped } => {
                 ready!(self.poll_end(cx, dropped));
+                return Poll::Ready(Err(Gone));
+            }
+            Doing::Http2 { speaking } => {
+                ready!(speaking.as_mut().poll(cx));
                 return Poll::Ready(Err(Gone));
             }
         }

@@ -10,6 +10,9 @@ use http::{Method, StatusCode, Uri, Version};
 
 use crate::http1::{self, FIELDS_AT_HAND, Fields, Framing, Options, RequestHead, ResponseHead};
 
+/// How HTTP/2 begins where it is known beforehand (RFC 9113 §3.4).
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// Longest target that is read: no [`Uri`] is longer.
 const LONGEST_TARGET: usize = u16::MAX as usize - 1;
 
@@ -20,6 +23,8 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
     /// Most fields.
     pub(super) fields: usize,
+    /// Whether [`PREFACE`] is told from what is no head.
+    pub(super) http2: bool,
 }
 
 /// A request, and what its head says about the connection.
@@ -43,13 +48,16 @@ pub(super) enum InvalidHead {
     TooLarge,
     /// Its target is.
     TargetTooLong,
+    /// It is [`PREFACE`], which nothing of has been taken off.
+    Preface,
 }
 
 impl InvalidHead {
     /// The status it is answered with.
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::Syntax => StatusCode::BAD_REQUEST,
+            // In the midst of HTTP/1.1 a preface is as wrong as anything.
+            Self::Syntax | Self::Preface => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
         }
@@ -91,6 +99,7 @@ fn take_apart(
         }
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(InvalidHead::TooLarge),
+        Err(_) if limits.http2 => return preface(input),
         Err(_) => return Err(InvalidHead::Syntax),
     };
     let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version)
@@ -127,6 +136,18 @@ fn take_apart(
         expects: said.expects && version == Version::HTTP_11,
     };
     Ok(Some((request, length)))
+}
+
+/// What is no head may be the preface of HTTP/2, or the beginning of it.
+#[cold]
+fn preface(input: &[u8]) -> Result<Option<(Request, usize)>, InvalidHead> {
+    if input.starts_with(PREFACE) {
+        Err(InvalidHead::Preface)
+    } else if PREFACE.starts_with(input) {
+        Ok(None)
+    } else {
+        Err(InvalidHead::Syntax)
+    }
 }
 
 /// What a request's fields say about its body and its connection.
@@ -312,10 +333,33 @@ mod tests {
     const LIMITS: Limits = Limits {
         bytes: 8 * 1024,
         fields: 100,
+        http2: false,
     };
 
     fn read(input: &[u8]) -> Result<Option<(Request, usize)>, InvalidHead> {
         read_request(input, LIMITS, Fields::default)
+    }
+
+    #[test]
+    fn a_preface_is_told_from_what_is_no_head_where_it_is_looked_for() {
+        let look = |input: &[u8], http2| {
+            let limits = Limits { http2, ..LIMITS };
+            let read = read_request(input, limits, Fields::default);
+            read.map(|read| read.is_some())
+        };
+        let more = [PREFACE, b"\0\0\0\x04"].concat();
+        for input in [PREFACE, &more] {
+            assert_eq!(look(input, true), Err(InvalidHead::Preface));
+            assert_eq!(look(input, false), Err(InvalidHead::Syntax));
+        }
+        for length in 0..PREFACE.len() {
+            assert_eq!(look(&PREFACE[..length], true), Ok(false), "{length}");
+            let other = [&PREFACE[..length], b"!\r\n\r\n"].concat();
+            let read = look(&other, true);
+            assert_ne!(read, Err(InvalidHead::Preface), "{length}");
+            assert_eq!(read, look(&other, false), "{length}");
+        }
+        assert_eq!(look(b"GET / HTTP/1.1\r\n\r\n", true), Ok(true));
     }
 
     /// How the body is delimited, whether another request may follow, and whether

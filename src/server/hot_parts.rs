@@ -32,6 +32,7 @@ pub fn read_request(
     let limits = Limits {
         bytes: 64 * 1024,
         fields: 100,
+        http2: false,
     };
     let read = head::read_request(input, limits, || spare.take());
     let received = |(request, length): (head::Request, usize)| {

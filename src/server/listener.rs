@@ -96,7 +96,7 @@ impl Acceptor {
     ) -> Self {
         let deadlines = Rc::new(Deadlines::default());
         Self {
-            shared: Shared::new(&settings, metrics, worker, spare),
+            shared: Shared::new(&settings, metrics, worker, spare, Rc::clone(&deadlines)),
             settings,
             deadlines,
             places,

@@ -1,15 +1,17 @@
-//! Accepts callers' connections and speaks HTTP/1 with them. Knows no route
-//! and no token.
+//! Accepts callers' connections and speaks HTTP/1 with them, and HTTP/2 where it
+//! is let in. Knows no route and no token.
 
 mod connection;
 mod crowd;
 mod head;
 pub mod hot_parts;
+mod http2;
 mod listener;
 mod places;
 mod progress;
 mod refusal;
 mod sending;
+mod stream;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -44,6 +46,8 @@ pub struct Settings {
     pub max_head: usize,
     /// Most fields in it.
     pub max_fields: usize,
+    /// Whether HTTP/2 is spoken with callers that begin with it (RFC 9113 §3.3).
+    pub h2c: bool,
     /// Longest time from the first byte of a request head to its end.
     pub header_timeout: Duration,
     /// How long a connection may stay open with no request on it.

@@ -49,7 +49,8 @@ impl Progress {
         progress
     }
 
-    fn idles(&self) {
+    /// Nothing is on the connection from this turn on.
+    pub(super) fn idles(&self) {
         self.phase.set(Phase::Idle);
         self.shared.counts().connections_parked.add(1);
         self.deadline.allow(self.shared.idle_timeout);
@@ -67,6 +68,11 @@ impl Progress {
             self.leaves_idleness(Phase::Head);
             self.deadline.allow(self.shared.header_timeout);
         }
+    }
+
+    /// Something of a head has come, and not all of it.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.phase.get() == Phase::Head
     }
 
     /// A head has come whole.

@@ -15,6 +15,7 @@ mod empty_answers;
 mod faults;
 mod framing;
 mod fuzz;
+mod h2c;
 mod id_mobile;
 mod isolation;
 mod jsonp;

@@ -121,6 +121,7 @@ fn every_key_can_be_set_from_the_environment() {
         ("listener.max_head", "32KiB", "max_head: 32768"),
         ("listener.max_fields", "50", "max_fields: 50"),
         ("listener.max_body", "2MiB", "max_body: 2097152"),
+        ("listener.h2c", "true", "h2c: true"),
         ("listener.header_timeout", "11s", "header_timeout: 11s"),
         ("listener.idle_timeout", "76s", "idle_timeout: 76s"),
         (

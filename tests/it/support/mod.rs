@@ -1,6 +1,7 @@
 //! Starts a fake DQE and a proxy in front of it, on free loopback ports, each
 //! on threads of its own, and talks to them over real sockets.
 
+pub(crate) mod http2;
 mod logs;
 mod program;
 mod recorder;
