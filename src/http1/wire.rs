@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -294,7 +295,9 @@ impl Wire {
     }
 
     /// What is left to be written of an interim answer: goes before everything else.
+    /// Its time is over: whoever still waits for one gets the final answer.
     pub fn take_interim(&self) -> &'static [u8] {
+        self.expects.set(false);
         self.interim.take()
     }
 
@@ -346,8 +349,8 @@ impl Wire {
     ///
     /// # Errors
     /// The socket's.
-    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)
+    pub fn shut_down(&self) -> io::Result<()> {
+        socket2::SockRef::from(&*self.stream.borrow()).shutdown(Shutdown::Write)
     }
 
     /// The connection ends with a reset, however it comes to its end.
@@ -902,7 +905,7 @@ mod tests {
             caller.shutdown().await.unwrap();
             assert!(!poll_fn(|cx| wire.poll_behind(cx)).await.unwrap());
             poll_fn(|cx| wire.poll_write(cx, b"answer")).await.unwrap();
-            poll_fn(|cx| wire.poll_shutdown(cx)).await.unwrap();
+            wire.shut_down().unwrap();
             assert_eq!(received(&mut caller, 6).await, "answer");
             assert_eq!(caller.read(&mut [0]).await.unwrap(), 0);
         });

@@ -119,6 +119,8 @@ where
             address,
             is_last: Cell::new(false),
             more_has_come: Cell::new(false),
+            came_together: Cell::new(false),
+            had_body: Cell::new(false),
         },
         handler,
         _registered: registered,
@@ -208,6 +210,10 @@ struct Connection {
     is_last: Cell<bool>,
     /// More than the request in flight has come, or the end of it all.
     more_has_come: Cell<bool>,
+    /// The next request has begun in one piece with the last one.
+    came_together: Cell<bool>,
+    /// The last request had a body: some callers send an empty line behind one.
+    had_body: Cell<bool>,
 }
 
 impl Drop for Connection {
@@ -285,6 +291,7 @@ impl Connection {
             Doing::Between => {
                 // What is left of the request's body would be taken for the next request.
                 if self.is_body_over(cx) {
+                    self.came_together.set(self.wire.has_more());
                     self.wire.rest();
                     self.progress.request_ended();
                     state.set(State::Reading);
@@ -312,12 +319,13 @@ impl Connection {
     fn begins(&self, request: &Request) -> (Incoming, Caller) {
         self.progress.request_begins();
         self.is_last.set(!request.is_kept);
-        self.more_has_come.set(false);
+        self.more_has_come.set(self.came_together.get());
         let caller = Caller {
             address: self.address,
             deadline: Rc::clone(&self.progress.deadline),
             closing: Rc::clone(&self.progress.closing),
         };
+        self.had_body.set(request.framing != Framing::None);
         let incoming = self.wire.begin_body(request.framing, request.expects);
         (incoming, caller)
     }
@@ -337,8 +345,8 @@ impl Connection {
 
     /// Whether the caller has left a request it will not get an answer to.
     fn is_left(&self, cx: &mut Context<'_>) -> bool {
-        // Whoever has sent its next requests as well may close its sending side and
-        // still be there (RFC 9112 §9.3.2).
+        // Whoever sends several requests together may close its sending side and still
+        // be there (RFC 9112 §9.3.2).
         if !self.wire.is_body_whole() || self.more_has_come.get() || self.wire.has_more() {
             return false;
         }
@@ -452,38 +460,51 @@ impl Connection {
     /// Ends the connection so that the last answer can be read. A socket closed
     /// with unread bytes is reset, and a caller that is still sending loses the
     /// answer that tells it why nobody listens (RFC 9112 §9.6).
-    fn poll_end(&self, cx: &mut Context<'_>, lingered: &mut Option<usize>) -> Poll<()> {
-        let mut dropped = match *lingered {
-            Some(lingered) => lingered,
-            None => {
-                match self.progress.closing.get() {
-                    Closing::SaysNothing => {}
-                    Closing::Misleads => return Poll::Ready(()),
-                    // Everything has been written before it gets here.
-                    Closing::EndsAnswer => self.progress.closing.set(Closing::SaysNothing),
-                }
-                let is_read = self.wire.is_body_whole() && !self.wire.has_more();
-                if is_read && !self.more_has_come.get() {
-                    return Poll::Ready(());
-                }
-                if ready!(self.wire.poll_shutdown(cx)).is_err() {
-                    return Poll::Ready(());
-                }
-                let limit = LINGER.min(self.progress.shared.idle_timeout);
-                self.progress.ends_within(limit);
-                0
-            }
-        };
+    fn poll_end(&self, cx: &mut Context<'_>, dropped: &mut Option<usize>) -> Poll<()> {
         let mut scratch = self.progress.shared.scratch.borrow_mut();
-        while dropped < MOST_LINGERED {
-            *lingered = Some(dropped);
+        let mut read = || {
             let mut read = ReadBuf::new(&mut scratch);
-            match ready!(self.wire.poll_read(cx, &mut read)) {
-                Ok(()) if !read.filled().is_empty() => dropped += read.filled().len(),
-                Ok(()) | Err(_) => break,
+            let polled = self.wire.poll_read(cx, &mut read);
+            polled.map(|read_on| read_on.map_or(0, |()| read.filled().len()))
+        };
+        if dropped.is_none() {
+            match self.progress.closing.get() {
+                Closing::SaysNothing => {}
+                Closing::Misleads => return Poll::Ready(()),
+                // Everything has been written before it gets here.
+                Closing::EndsAnswer => self.progress.closing.set(Closing::SaysNothing),
+            }
+            let first = if self.may_send_on() {
+                0
+            } else {
+                match read() {
+                    // Nothing is here, and nothing is to be expected.
+                    Poll::Pending | Poll::Ready(0) => return Poll::Ready(()),
+                    Poll::Ready(length) => length,
+                }
+            };
+            *dropped = Some(first);
+            if self.wire.shut_down().is_err() {
+                return Poll::Ready(());
+            }
+            let limit = LINGER.min(self.progress.shared.idle_timeout);
+            self.progress.ends_within(limit);
+        }
+        let dropped = dropped.get_or_insert(0);
+        while *dropped < MOST_LINGERED {
+            match ready!(read()) {
+                0 => break,
+                length => *dropped += length,
             }
         }
         Poll::Ready(())
+    }
+
+    /// Whether more is to be expected behind the last request. Some callers send an
+    /// empty line behind a body.
+    fn may_send_on(&self) -> bool {
+        let is_read = self.wire.is_body_whole() && !self.wire.has_more();
+        !is_read || self.more_has_come.get() || self.had_body.get()
     }
 }
 

@@ -237,7 +237,7 @@ mod tests {
                     break end;
                 }
             };
-            poll_fn(|cx| wire.poll_shutdown(cx)).await.unwrap();
+            wire.shut_down().unwrap();
             sent
         };
         let (sent, _) = tokio::join!(send, async {

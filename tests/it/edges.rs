@@ -399,3 +399,47 @@ fn a_caller_without_a_place_is_told_so_at_once() {
         running.get("/TEL/?Tel=0612345678").status == 200
     });
 }
+
+/// Some callers send an empty line behind a body, which belongs to nothing. A socket
+/// that is closed before it comes is reset by it, and what of the answer has not
+/// reached its caller is lost (RFC 9112 §9.6).
+#[test]
+fn an_empty_line_behind_the_last_body_costs_no_answer() {
+    const SIZE: usize = 40_000;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+    let answer = [answer.into_bytes(), vec![b'x'; SIZE]].concat();
+    let running = in_front_of(&Scripted::answering(answer));
+    for (number, version) in ["1.0", "1.1\r\nHost: x\r\nConnection: close"]
+        .into_iter()
+        .enumerate()
+    {
+        let mut caller = Connection::open_narrow(running.address);
+        caller.send(format!(
+            "POST /TEL/?Tel=1 HTTP/{version}\r\nContent-Length: 2\r\n\r\nab"
+        ));
+        eventually("the answer is written", || {
+            running.log_lines("/TEL/").len() == number + 1
+        });
+        caller.send("\r\n");
+        let answer = caller.answer();
+        assert_eq!((answer.body.len(), answer.complete), (SIZE, true));
+    }
+}
+
+/// Callers that send all they want and then close their side, as a script with a
+/// pipe does, get every answer (RFC 9112 §9.3.2).
+#[test]
+fn requests_sent_together_are_all_answered_to_a_caller_that_then_closes_its_side() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let running = in_front_of(&Scripted::answering(answer));
+    for number in [2, 3, 10] {
+        let mut caller = Connection::open(running.address);
+        let request = "GET /TEL/?Tel=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+        caller.send(request.repeat(number));
+        caller.finish_sending();
+        for _ in 0..number {
+            assert_eq!(caller.answer().status, 200);
+        }
+        assert!(caller.is_at_end());
+    }
+}
