@@ -15,7 +15,7 @@ CRYPTOGRAPHY = re.compile(r"aws_lc|aws-lc|crypto/|generated-src/|gcm|aes|sha(1|2
 def part_of(source, function):
     """The name under which an instruction is listed."""
     source, function = source or "", function or ""
-    ours = re.search(r"(?:^|/)(src/(?!main\.rs)[a-z_]+(?:/[a-z_]+)*)(?:/mod)?\.rs$", source)
+    ours = re.search(r"(?:^|/)(src/(?!main\.rs)[a-z_0-9]+(?:/[a-z_0-9]+)*)(?:/mod)?\.rs$", source)
     if ours and "/registry/" not in source and "/rustc/" not in source:
         return "dqe-proxy " + ours[1].removesuffix("/mod")
     crate = re.search(r"/registry/src/[^/]+/([a-z0-9_-]+?)-\d", source)
@@ -35,7 +35,7 @@ def part_of(source, function):
 def owner(function):
     """The crate, and of ours the file's module, whose function the standard
     library's code was inlined into."""
-    path = re.search(r"([a-z][a-z_0-9]*)::(?:([a-z_]+)::)?(?:([a-z_]+)::)?", function)
+    path = re.search(r"([a-z][a-z_0-9]*)::(?:([a-z_0-9]+)::)?(?:([a-z_0-9]+)::)?", function)
     if path is None or path[1] in ("core", "alloc", "std"):
         return "standard library"
     if path[1] != "dqe_proxy":
