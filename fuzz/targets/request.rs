@@ -143,15 +143,19 @@ impl<'a> RawHead<'a> {
         self.values("content-length").map(number).collect()
     }
 
-    /// RFC 9112 §6.3 for requests; `None` where the length cannot be known.
+    /// RFC 9112 §6.3 for requests; `None` where the length cannot be known. As
+    /// strict as the first reader: lengths that are none, or that differ, are
+    /// refused beside a coding as well.
     fn framing(&self) -> Option<Framing> {
+        let lengths = self.lengths()?;
+        if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
+            return None;
+        }
         if let Some(last) = self.elements("transfer-encoding").last() {
             let is_known = last == b"chunked" && self.version == b"HTTP/1.1";
             return is_known.then_some(Framing::Chunked);
         }
-        let lengths = self.lengths()?;
         match lengths.first() {
-            Some(length) if lengths.iter().any(|other| other != length) => None,
             None | Some(0) => Some(Framing::None),
             Some(length) => Some(Framing::Length(*length)),
         }
