@@ -500,6 +500,28 @@ fn a_refused_call_is_told_in_words() {
     }
 }
 
+/// The rest of it is stopped by a reset of its stream, and not of the connection.
+#[test]
+fn a_body_that_is_too_long_is_refused_and_its_connection_stays() {
+    let running = started(setup().set("LISTENER_MAX_BODY", "64KiB"));
+    talk(running.address, async |sender| {
+        for has_length in [true, false] {
+            let mut request = request("POST", "/TEL/");
+            let fields = request.headers_mut();
+            let kind = "application/octet-stream".parse().unwrap();
+            fields.insert("content-type", kind);
+            if has_length {
+                fields.insert("content-length", MIB.into());
+            }
+            let answer = post(&sender, request, many_bytes(MIB)).await.unwrap();
+            assert_refused(&answer, 413, "body_too_large");
+            assert_eq!(http2::get(&sender, CALL).await.status, 200);
+        }
+    });
+    let opened = running.metric("dqe_proxy_caller_connections_opened_total");
+    assert_eq!(opened, Some(1.0));
+}
+
 #[test]
 fn who_is_too_slow_runs_out_of_time_on_its_stream_alone() {
     let large = many_bytes(8 * MIB);
