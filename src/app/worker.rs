@@ -91,6 +91,10 @@ impl Seed {
             let worker = Rc::clone(&worker);
             move |head, incoming, caller| Rc::clone(&worker).answer(head, incoming, caller)
         };
+        let on_streams = Rc::clone(&worker);
+        acceptor.on_streams(move |head, incoming, caller| {
+            Rc::clone(&on_streams).answer_on_stream(head, incoming, caller)
+        });
         let mut stopping = self.stopping;
         let served = tokio::select! {
             served = acceptor.serve(self.listener, handler, self.draining) => served,

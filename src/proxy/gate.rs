@@ -77,6 +77,7 @@ impl Gate {
     ///
     /// # Errors
     /// The refusals of [`ProxyError`] that need no route.
+    #[inline(always)]
     pub(super) fn check(
         &self,
         request: &RequestHead,

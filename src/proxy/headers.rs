@@ -156,6 +156,7 @@ pub(super) struct Noted {
 
 impl Noted {
     /// Looks over the fields of a request.
+    #[inline(always)]
     pub(super) fn in_request(fields: &Fields) -> Self {
         let mut noted = Self::default();
         for (name, value) in fields.iter() {

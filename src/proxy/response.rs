@@ -44,6 +44,7 @@ pub struct Forwarded {
 }
 
 /// Passes the server's answer on.
+#[inline(always)]
 pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answer> {
     let Response { mut head, body } = answer;
     call.exchange

@@ -2,7 +2,7 @@
 //! from it, one after the other, and their answers written. While nothing is on
 //! it, it is a socket and a deadline.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,6 +24,7 @@ use super::head::{self, Asked, InvalidHead, Limits, Request};
 use super::http2;
 use super::progress::Progress;
 use super::sending::{Gone, Sending};
+use super::stream;
 use crate::caller::{Caller, Closing};
 use crate::deadline::{Deadlines, Registered};
 use crate::http1::{
@@ -55,7 +56,9 @@ pub(super) struct Shared {
     /// What answers are written from, when nobody does.
     output: Cell<Vec<u8>>,
     pub(super) spare: Rc<SpareFields>,
-    /// Where those of streams are registered.
+    /// What answers requests of HTTP/2.
+    pub(super) on_streams: OnceCell<stream::Handler>,
+    /// Where the deadlines of streams are registered.
     pub(super) deadlines: Rc<Deadlines>,
 }
 
@@ -81,6 +84,7 @@ impl Shared {
             scratch: RefCell::new(vec![0; ROOM].into()),
             output: Cell::default(),
             spare,
+            on_streams: OnceCell::new(),
             deadlines,
         })
     }
@@ -106,7 +110,7 @@ pub(super) fn serve<H, F, B>(
     handler: H,
 ) -> impl Future<Output = ()> + use<H, F, B>
 where
-    H: Fn(RequestHead, Incoming, Caller) -> F + Clone + 'static,
+    H: Fn(RequestHead, Incoming, Caller) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
 {
@@ -163,9 +167,9 @@ pin_project! {
 
 impl<H, F, B> Future for Conversation<H, F, B>
 where
-    H: Fn(RequestHead, Incoming, Caller) -> F + Clone + 'static,
-    F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes> + 'static,
+    H: Fn(RequestHead, Incoming, Caller) -> F,
+    F: Future<Output = Response<B>>,
+    B: Body<Data = Bytes>,
 {
     type Output = ();
 
@@ -234,9 +238,9 @@ impl Connection {
         handler: &H,
     ) -> Poll<Result<(), Gone>>
     where
-        H: Fn(RequestHead, Incoming, Caller) -> F + Clone + 'static,
-        F: Future<Output = Response<B>> + 'static,
-        B: Body<Data = Bytes> + 'static,
+        H: Fn(RequestHead, Incoming, Caller) -> F,
+        F: Future<Output = Response<B>>,
+        B: Body<Data = Bytes>,
     {
         match state.as_mut().project() {
             Doing::Reading => match ready!(self.poll_request(cx)) {
@@ -251,15 +255,16 @@ impl Connection {
                     state.set(State::Answering { answering, asked });
                 }
                 Ok(Found::End) => return Poll::Ready(Err(Gone)),
-                Err(InvalidHead::Preface) if self.wire.is_new() => {
-                    let (wire, progress) = (Rc::clone(&self.wire), Rc::clone(&self.progress));
-                    let speaking = http2::serve(wire, progress, self.address, handler.clone());
-                    let speaking = Box::pin(speaking);
-                    state.set(State::Http2 { speaking });
-                }
                 Err(invalid) => {
-                    let sending = self.refusal(cx, invalid);
-                    state.set(State::Refusing { sending });
+                    if let Some(handler) = self.on_streams(invalid) {
+                        let (wire, progress) = (Rc::clone(&self.wire), Rc::clone(&self.progress));
+                        let speaking = http2::serve(wire, progress, self.address, handler);
+                        let speaking = Box::pin(speaking);
+                        state.set(State::Http2 { speaking });
+                    } else {
+                        let sending = self.refusal(cx, invalid);
+                        state.set(State::Refusing { sending });
+                    }
                 }
             },
             Doing::Answering { answering, asked } => match answering.poll(cx) {
@@ -328,6 +333,13 @@ impl Connection {
         self.had_body.set(request.framing != Framing::None);
         let incoming = self.wire.begin_body(request.framing, request.expects);
         (incoming, caller)
+    }
+
+    /// What answers requests of HTTP/2, if that is what has come, and first of all.
+    fn on_streams(&self, invalid: InvalidHead) -> Option<stream::Handler> {
+        let is_http2 = invalid == InvalidHead::Preface && self.wire.is_new();
+        let handler = self.progress.shared.on_streams.get();
+        handler.filter(|_| is_http2).cloned()
     }
 
     /// Waits for the next request.

@@ -14,7 +14,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http::Method;
-use http_body::Body;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -25,7 +24,7 @@ use super::progress::Progress;
 use super::stream;
 use crate::caller::Caller;
 use crate::deadline::Registered;
-use crate::http1::{Incoming, RequestHead, Response, Wire};
+use crate::http1::Wire;
 
 /// Most requests of a connection at the same time; more are refused
 /// (`REFUSED_STREAM`), which tells a caller that it can ask again.
@@ -49,16 +48,12 @@ const OPENING: usize = PREFACE.len() + 9;
 /// Serves the connection until the caller or a time-out ends it, or a drain lets
 /// its requests finish. Nothing has been taken off `wire` yet. To be polled when a
 /// turn of the connection's deadline has begun and it is watched.
-pub(super) async fn serve<H, F, B>(
+pub(super) async fn serve(
     wire: Rc<Wire>,
     progress: Rc<Progress>,
     address: IpAddr,
-    handler: H,
-) where
-    H: Fn(RequestHead, Incoming, Caller) -> F,
-    F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes> + 'static,
-{
+    handler: stream::Handler,
+) {
     let streams = Rc::new(Streams {
         progress,
         address,

@@ -24,6 +24,7 @@ use super::connection::{self, Shared};
 use super::crowd::Crowd;
 use super::places::Places;
 use super::refusal::{Reason, refuse};
+use super::stream;
 use crate::caller::Caller;
 use crate::deadline::Deadlines;
 use crate::http1::{Incoming, RequestHead, Response, SpareFields};
@@ -106,6 +107,18 @@ impl Acceptor {
             refusing: Seldom::default(),
             failing: Seldom::default(),
         }
+    }
+
+    /// What answers requests on the streams of HTTP/2, where it is let in. Without it
+    /// nothing of HTTP/2 is understood.
+    pub fn on_streams<H, F, B>(&self, handler: H)
+    where
+        H: Fn(RequestHead, Incoming, Caller) -> F + 'static,
+        F: Future<Output = Response<B>> + 'static,
+        B: Body<Data = Bytes> + 'static,
+    {
+        // Whoever came first stays.
+        let _ = self.shared.on_streams.set(stream::handler(handler));
     }
 
     /// The deadlines of this thread's connections; somebody has to run their ticker.

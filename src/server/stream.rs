@@ -2,14 +2,16 @@
 //! theirs (RFC 9113 §8).
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
+use http_body_util::BodyExt;
 
+use crate::caller::Caller;
 use crate::http1::{
     BodyError, Fields, Incoming, RequestHead, Response, ResponseHead, SpareFields, name,
 };
@@ -17,6 +19,30 @@ use crate::http1::{
 /// Most bytes that are handed on at a time. What has been handed on is no longer
 /// the request's to wait for, so it is little, however long a piece has come.
 const LONGEST_PIECE: usize = 16 * 1024;
+
+/// Answers the requests of streams, whatever its own types: what a stream costs, a
+/// few allocations do not add to.
+pub(super) type Handler = Rc<dyn Fn(RequestHead, Incoming, Caller) -> Answering>;
+type Answering = Pin<Box<dyn Future<Output = Response<AnyBody>>>>;
+type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BreaksOff>>>;
+
+/// A handler without its types.
+pub(super) fn handler<H, F, B>(handler: H) -> Handler
+where
+    H: Fn(RequestHead, Incoming, Caller) -> F + 'static,
+    F: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+{
+    Rc::new(move |head, incoming, caller| {
+        let answering = handler(head, incoming, caller);
+        Box::pin(async move {
+            let Response { head, body } = answering.await;
+            // Why an answer breaks off is whoever answers' to tell.
+            let body: AnyBody = Box::pin(body.map_err(|_| BreaksOff));
+            Response { head, body }
+        })
+    })
+}
 
 /// The request, its fields in the empty ones that are given.
 pub(super) fn request(
@@ -53,14 +79,11 @@ pub(super) fn request(
 }
 
 /// The answer. What is no longer needed of it goes to `spare`.
-pub(super) fn answer<B>(
-    answer: Response<B>,
+pub(super) fn answer(
+    answer: Response<AnyBody>,
     is_head: bool,
     spare: &SpareFields,
-) -> http::Response<Sent<B>>
-where
-    B: Body<Data = Bytes>,
-{
+) -> http::Response<Sent> {
     let Response { head, body } = answer;
     let mut fields = header_map(&head);
     let has_no_length = matches!(
@@ -133,46 +156,39 @@ impl Body for Received {
     }
 }
 
-pin_project! {
-    /// An answer's body, where there is one.
-    pub(super) struct Sent<B> {
-        #[pin]
-        body: Option<B>,
-        // What has come of it and is still to be handed on.
-        rest: Bytes,
-    }
+/// An answer's body, where there is one.
+pub(super) struct Sent {
+    body: Option<AnyBody>,
+    /// What has come of it and is still to be handed on.
+    rest: Bytes,
 }
 
-/// The answer cannot be completed. Why is whoever answers' to tell.
+/// The answer cannot be completed.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer breaks off")]
 pub(super) struct BreaksOff;
 
-impl<B> Body for Sent<B>
-where
-    B: Body<Data = Bytes>,
-{
+impl Body for Sent {
     type Data = Bytes;
     type Error = BreaksOff;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BreaksOff>>> {
-        let this = self.project();
-        if this.rest.is_empty() {
-            let Some(body) = this.body.as_pin_mut() else {
+        if self.rest.is_empty() {
+            let Some(body) = &mut self.body else {
                 return Poll::Ready(None);
             };
             // Trailers do not get this far; a frame is data.
-            *this.rest = match ready!(body.poll_frame(cx)) {
+            self.rest = match ready!(body.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-                Some(Err(_)) => return Poll::Ready(Some(Err(BreaksOff))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             };
         }
-        let length = this.rest.len().min(LONGEST_PIECE);
-        let piece = this.rest.split_to(length);
+        let length = self.rest.len().min(LONGEST_PIECE);
+        let piece = self.rest.split_to(length);
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
