@@ -1,0 +1,328 @@
+//! The heads of messages on the wire: a request's read, an answer's written.
+//! Pure: bytes in, values out. Strict where leniency has let requests be
+//! smuggled: what two readers could take apart differently is refused.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::{Method, StatusCode, Uri, Version};
+
+use crate::http1::{self, FIELDS_AT_HAND, Fields, Framing, Options, RequestHead, ResponseHead};
+
+/// How HTTP/2 begins where it is known beforehand (RFC 9113 §3.4).
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Longest target that is read: no [`Uri`] is longer.
+const LONGEST_TARGET: usize = u16::MAX as usize - 1;
+
+/// How much of a head is read; whoever answers may allow less.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Most bytes.
+    pub(super) bytes: usize,
+    /// Most fields.
+    pub(super) fields: usize,
+    /// Whether [`PREFACE`] is told from what is no head.
+    pub(super) http2: bool,
+}
+
+/// A request, and what its head says about the connection.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) head: RequestHead,
+    pub(super) framing: Framing,
+    /// Another request may follow on the connection.
+    pub(super) is_kept: bool,
+    /// The caller waits for a word before it sends the body.
+    pub(super) expects: bool,
+}
+
+/// Why a head is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InvalidHead {
+    /// It does not follow the grammar of RFC 9112, or its framing can be read in
+    /// two ways.
+    Syntax,
+    /// It is larger than is read, or has more fields.
+    TooLarge,
+    /// Its target is.
+    TargetTooLong,
+    /// It is [`PREFACE`], which nothing of has been taken off.
+    Preface,
+}
+
+impl InvalidHead {
+    /// The status it is answered with.
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            // In the midst of HTTP/1.1 a preface is as wrong as anything.
+            Self::Syntax | Self::Preface => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+        }
+    }
+}
+
+/// Reads a head from the front of `input` and tells how long it is; `None` while
+/// it is not complete. The fields are written into empty ones that `fields` gives.
+///
+/// # Errors
+/// See [`InvalidHead`].
+pub(super) fn read_request(
+    input: &[u8],
+    limits: Limits,
+    fields: impl FnOnce() -> Fields,
+) -> Result<Option<(Request, usize)>, InvalidHead> {
+    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_AT_HAND];
+    let mut parsed = httparse::Request::new(&mut []);
+    if limits.fields <= FIELDS_AT_HAND {
+        let parsing = parsed.parse_with_uninit_headers(input, &mut slots);
+        return take_apart(input, limits, parsing, &parsed, fields);
+    }
+    let mut slots = vec![MaybeUninit::uninit(); limits.fields];
+    let parsing = parsed.parse_with_uninit_headers(input, &mut slots);
+    take_apart(input, limits, parsing, &parsed, fields)
+}
+
+fn take_apart(
+    input: &[u8],
+    limits: Limits,
+    parsing: httparse::Result<usize>,
+    parsed: &httparse::Request<'_, '_>,
+    fields: impl FnOnce() -> Fields,
+) -> Result<Option<(Request, usize)>, InvalidHead> {
+    let length = match parsing {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) if input.len() > limits.bytes => {
+            return Err(InvalidHead::TooLarge);
+        }
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(InvalidHead::TooLarge),
+        Err(_) if limits.http2 => return preface(input),
+        Err(_) => return Err(InvalidHead::Syntax),
+    };
+    let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version)
+    else {
+        return Err(InvalidHead::Syntax);
+    };
+    if target.len() > LONGEST_TARGET {
+        return Err(InvalidHead::TargetTooLong);
+    }
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| InvalidHead::Syntax)?;
+    let uri = Uri::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes()));
+    let version = if version == 1 {
+        Version::HTTP_11
+    } else {
+        Version::HTTP_10
+    };
+    let mut head = RequestHead {
+        method,
+        uri: uri.map_err(|_| InvalidHead::Syntax)?,
+        version,
+        fields: fields(),
+    };
+    head.fields.read(&input[..length], parsed.headers);
+    let said = Said::by(&mut head.fields, version)?;
+    let framing = match said.length {
+        _ if said.chunked => Framing::Chunked,
+        None | Some(0) => Framing::None,
+        Some(length) => Framing::Length(length),
+    };
+    let request = Request {
+        head,
+        framing,
+        is_kept: said.is_kept(version),
+        expects: said.expects && version == Version::HTTP_11,
+    };
+    Ok(Some((request, length)))
+}
+
+/// What is no head may be the preface of HTTP/2, or the beginning of it.
+#[cold]
+fn preface(input: &[u8]) -> Result<Option<(Request, usize)>, InvalidHead> {
+    if input.starts_with(PREFACE) {
+        Err(InvalidHead::Preface)
+    } else if PREFACE.starts_with(input) {
+        Ok(None)
+    } else {
+        Err(InvalidHead::Syntax)
+    }
+}
+
+/// What a request's fields say about its body and its connection.
+#[derive(Default)]
+struct Said {
+    length: Option<u64>,
+    chunked: bool,
+    /// A length stands beside a coding.
+    both: bool,
+    expects: bool,
+    options: Options,
+}
+
+impl Said {
+    /// Looks the fields over, and takes out the lengths that count for nothing: a
+    /// repeated one, and one beside a coding (RFC 9112 §6.3).
+    fn by(fields: &mut Fields, version: Version) -> Result<Self, InvalidHead> {
+        let mut said = Self::default();
+        let (mut codings, mut lengths, mut is_valid) = (0, 0, true);
+        for (name, value) in fields.iter() {
+            match name.len() {
+                6 if name == b"expect" => {
+                    said.expects = value.eq_ignore_ascii_case(b"100-continue");
+                }
+                10 if name == b"connection" => {
+                    let options = Options::of(value);
+                    said.options.close |= options.close;
+                    said.options.keep_alive |= options.keep_alive;
+                }
+                14 if name == b"content-length" => {
+                    lengths += 1;
+                    let length = http1::length(value);
+                    is_valid &= length.is_some() && said.length.is_none_or(|l| Some(l) == length);
+                    said.length = length;
+                }
+                17 if name == b"transfer-encoding" => {
+                    codings += 1;
+                    said.chunked = ends_in_chunked(value);
+                }
+                _ => {}
+            }
+        }
+        if !is_valid {
+            return Err(InvalidHead::Syntax);
+        }
+        if codings > 0 {
+            // What comes last delimits the body, so it has to be chunks.
+            if version == Version::HTTP_10 || !said.chunked {
+                return Err(InvalidHead::Syntax);
+            }
+            said.both = lengths > 0;
+        }
+        if said.both || lengths > 1 {
+            let mut stays = !said.both;
+            fields.retain(|name, _| name != b"content-length" || std::mem::take(&mut stays));
+        }
+        Ok(said)
+    }
+
+    fn is_kept(&self, version: Version) -> bool {
+        let wanted = version == Version::HTTP_11 || self.options.keep_alive;
+        // A length beside a coding is how requests are smuggled: nothing behind
+        // such a message is taken for the next one.
+        wanted && !self.options.close && !self.both
+    }
+}
+
+fn ends_in_chunked(codings: &[u8]) -> bool {
+    let last = codings.rsplit(|byte| *byte == b',').next();
+    last.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// What the head of an answer has to be fit for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) is_head: bool,
+    /// The version the caller speaks.
+    pub(super) version: Version,
+    /// Another request may follow.
+    pub(super) is_kept: bool,
+}
+
+/// Appends an answer's head and tells how its body is to be framed. `length` is
+/// that of the body, if it is known. An answer that says nothing about its date
+/// gets one from `date` (RFC 9110 §6.6.1).
+pub(super) fn write_answer(
+    out: &mut Vec<u8>,
+    head: &ResponseHead,
+    asked: Asked,
+    length: Option<u64>,
+    date: impl FnOnce() -> String,
+) -> Framing {
+    let is_11 = asked.version == Version::HTTP_11;
+    if head.status == StatusCode::OK && is_11 {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        let version: &[u8] = if is_11 { b"HTTP/1.1 " } else { b"HTTP/1.0 " };
+        out.extend_from_slice(version);
+        out.extend_from_slice(head.status.as_str().as_bytes());
+        out.push(b' ');
+        // A reason must be written, since some callers expect one.
+        let reason = head.status.canonical_reason().unwrap_or("<none>");
+        out.extend_from_slice(reason.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    let may_have_length = !matches!(
+        head.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    let (mut said_length, mut said_date) = (None, false);
+    for (name, value) in head.fields.iter() {
+        match name.len() {
+            4 => said_date |= name == b"date",
+            // The connection is this side's own.
+            10 if name == b"connection" => continue,
+            14 if name == b"content-length" => {
+                // One, and none that says nothing: another framing would stand beside it.
+                match http1::length(value) {
+                    Some(length) if said_length.is_none() => said_length = Some(length),
+                    Some(_) | None => continue,
+                }
+            }
+            17 if name == b"transfer-encoding" => continue,
+            _ => {}
+        }
+        field(out, name, value);
+    }
+    let framing = match said_length.or(length) {
+        _ if asked.is_head || !may_have_length => {
+            if said_length.is_none() && length.is_some_and(|length| length > 0) && may_have_length {
+                number(out, length.unwrap_or_default());
+            }
+            Framing::None
+        }
+        Some(length) => {
+            if said_length.is_none() {
+                number(out, length);
+            }
+            if length == 0 {
+                Framing::None
+            } else {
+                Framing::Length(length)
+            }
+        }
+        None if is_11 => {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            Framing::Chunked
+        }
+        None => Framing::Close,
+    };
+    match (asked.is_kept, is_11) {
+        (true, true) => {}
+        (true, false) if framing == Framing::Close => {}
+        (true, false) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (false, true) => out.extend_from_slice(b"connection: close\r\n"),
+        (false, false) => {}
+    }
+    if !said_date {
+        field(out, b"date", date().as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    framing
+}
+
+fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + b": \r\n".len());
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn number(out: &mut Vec<u8>, length: u64) {
+    field(out, b"content-length", HeaderValue::from(length).as_bytes());
+}
+
+#[cfg(test)]
+mod tests;
