@@ -1,6 +1,7 @@
 //! An idle connection is parked: what HTTP is spoken with is given back. No
 //! caller can tell, whatever it sends, and however slowly.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::support::{Connection, Running, Scripted, Setup, eventually};
@@ -192,6 +193,38 @@ fn an_old_caller_that_keeps_its_connection_or_closes_its_half_is_answered() {
     assert_eq!(connection.answer().status, 200);
     assert!(connection.is_at_end());
     parked(&running, 0.0);
+}
+
+/// What it was told of an answer whose end only the connection's would have been is
+/// over with that answer: a later one, read late, is not lost by a reset.
+#[test]
+fn an_old_callers_kept_connection_ends_in_order() {
+    const LENGTH: usize = 100_000;
+    let scripted = Scripted::start(|head, stream| {
+        let answer = if head.contains("large") {
+            let body = "<".repeat(LENGTH);
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n{body}")
+        } else {
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_owned()
+        };
+        stream.get_mut().write_all(answer.as_bytes()).is_ok()
+    });
+    let running = Setup::default()
+        .server(scripted.url())
+        .set("LISTENER_IDLE_TIMEOUT", "500ms")
+        .start();
+    running.wait_until_ready();
+    let mut caller = Connection::open_narrow(running.address);
+    let old = |target: &str| format!("GET {target} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    caller.send(old("/TEL/?short"));
+    assert_eq!(caller.answer().text(), "{}");
+    caller.send(old("/TEL/?large"));
+    eventually("its idle time is over", || {
+        running.metric("dqe_proxy_caller_connections") == Some(0.0)
+    });
+    let answer = caller.answer();
+    assert_eq!((answer.complete, answer.body.len()), (true, LENGTH));
+    assert!(!caller.ends_with_reset());
 }
 
 #[test]
