@@ -62,21 +62,28 @@ impl Deadline {
         self.turn.get()
     }
 
-    /// Gives the current phase `limit` from this turn on. What had expired is forgotten.
+    /// Gives the current phase `limit` from this turn on. That the one before had
+    /// expired is forgotten; that the whole has is not.
     pub fn allow(&self, limit: Duration) {
         self.set_phase(self.turn.get() + limit);
     }
 
-    /// Gives the current phase until `end`. What had expired is forgotten.
+    /// Gives the current phase until `end`; see [`Self::allow`].
     pub fn set_phase(&self, end: Instant) {
         self.phase.set(Some(end));
-        self.expired.set(None);
+        self.forget(Expired::Phase);
     }
 
-    /// Gives the current phase as long as it takes. What had expired is forgotten.
+    /// Gives the current phase as long as it takes; see [`Self::allow`].
     pub fn lift(&self) {
         self.phase.set(None);
-        self.expired.set(None);
+        self.forget(Expired::Phase);
+    }
+
+    fn forget(&self, limit: Expired) {
+        if self.expired.get() == Some(limit) {
+            self.expired.set(None);
+        }
     }
 
     /// Gives the request as a whole until `end`.
@@ -87,6 +94,7 @@ impl Deadline {
     /// The request is over: only phases count again.
     pub fn clear_total(&self) {
         self.total.set(None);
+        self.forget(Expired::Total);
     }
 
     /// What has expired, if anything, without forgetting it.
@@ -280,7 +288,11 @@ mod tests {
         }
         deadlines.look(start + Duration::from_secs(10));
         assert_eq!(deadline.expired(), Some(Expired::Total));
+        // Bytes that come in the very turn in which it is noticed buy no time.
+        deadline.set_phase(start + Duration::from_secs(20));
+        assert_eq!(deadline.expired(), Some(Expired::Total));
         deadline.clear_total();
+        assert_eq!(deadline.expired(), None);
     }
 
     #[test]

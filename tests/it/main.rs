@@ -25,6 +25,7 @@ mod observing;
 mod operating;
 mod parking;
 mod paths;
+mod patience;
 mod redirects;
 mod relay;
 mod sandbox;
