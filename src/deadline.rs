@@ -21,6 +21,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub struct Deadline {
     /// End of the current phase.
     phase: Cell<Option<Instant>>,
+    /// How long it was given at last.
+    limit: Cell<Duration>,
     /// End of the whole request, whatever its phases do.
     total: Cell<Option<Instant>>,
     expired: Cell<Option<Expired>>,
@@ -42,6 +44,7 @@ impl Deadline {
     fn new() -> Self {
         Self {
             phase: Cell::new(None),
+            limit: Cell::new(Duration::ZERO),
             total: Cell::new(None),
             expired: Cell::new(None),
             turn: Cell::new(Instant::now()),
@@ -65,7 +68,16 @@ impl Deadline {
     /// Gives the current phase `limit` from this turn on. That the one before had
     /// expired is forgotten; that the whole has is not.
     pub fn allow(&self, limit: Duration) {
+        self.limit.set(limit);
         self.set_phase(self.turn.get() + limit);
+    }
+
+    /// What the current phase waits for has come a little nearer: its time begins
+    /// anew in this turn.
+    pub fn moves_on(&self) {
+        if self.phase.get().is_some() {
+            self.set_phase(self.turn.get() + self.limit.get());
+        }
     }
 
     /// Gives the current phase until `end`; see [`Self::allow`].

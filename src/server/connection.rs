@@ -462,7 +462,13 @@ impl Connection {
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            ready!(sending.poll_write(cx, &self.wire))?;
+            let before = sending.unwritten();
+            let polled = sending.poll_write(cx, &self.wire);
+            if polled.is_pending() && sending.unwritten() < before {
+                // The caller reads, however slowly.
+                self.progress.deadline.moves_on();
+            }
+            ready!(polled)?;
             if let Some(end) = sending.end_reached() {
                 return Poll::Ready(end);
             }

@@ -63,11 +63,15 @@ pub(super) async fn serve(
     });
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
         let caller = streams.opens();
+        let deadline = Rc::clone(&caller.deadline);
         let is_head = request.method() == Method::HEAD;
         let spare = Rc::clone(&streams.progress.shared.spare);
         let (head, body) = stream::request(request, spare.take());
         let answering = handler(head, body, caller);
-        async move { Ok::<_, Infallible>(stream::answer(answering.await, is_head, &spare)) }
+        async move {
+            let answer = answering.await;
+            Ok::<_, Infallible>(stream::answer(answer, is_head, deadline, &spare))
+        }
     });
     let caller = TokioIo::new(Io {
         ahead: wire.take_input(),

@@ -66,6 +66,11 @@ impl Sending {
         self.written == self.output.len() && self.piece.is_empty()
     }
 
+    /// How many bytes of what there is have not been written.
+    pub(super) fn unwritten(&self) -> usize {
+        self.output.len() - self.written + self.piece.len()
+    }
+
     /// Whether the next piece of the body can be taken: when all is written, and
     /// as long as what is there is little, to go out with it.
     pub(super) fn wants_more(&self) -> bool {

@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use crate::caller::Caller;
+use crate::deadline::Deadline;
 use crate::http1::{
     BodyError, Fields, Incoming, RequestHead, Response, ResponseHead, SpareFields, name,
 };
@@ -78,10 +79,12 @@ pub(super) fn request(
     (head, Incoming::from_stream(Received(body)))
 }
 
-/// The answer. What is no longer needed of it goes to `spare`.
+/// The answer. What is no longer needed of it goes to `spare`; `deadline` is that
+/// of its stream.
 pub(super) fn answer(
     answer: Response<AnyBody>,
     is_head: bool,
+    deadline: Rc<Deadline>,
     spare: &SpareFields,
 ) -> http::Response<Sent> {
     let Response { head, body } = answer;
@@ -101,6 +104,7 @@ pub(super) fn answer(
     let mut response = http::Response::new(Sent {
         body: (!has_no_body).then_some(body),
         rest: Bytes::new(),
+        deadline,
     });
     *response.status_mut() = head.status;
     *response.headers_mut() = fields;
@@ -161,6 +165,7 @@ pub(super) struct Sent {
     body: Option<AnyBody>,
     /// What has come of it and is still to be handed on.
     rest: Bytes,
+    deadline: Rc<Deadline>,
 }
 
 /// The answer cannot be completed.
@@ -186,6 +191,9 @@ impl Body for Sent {
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             };
+        } else {
+            // There is room for more, so the caller reads, however slowly.
+            self.deadline.moves_on();
         }
         let length = self.rest.len().min(LONGEST_PIECE);
         let piece = self.rest.split_to(length);

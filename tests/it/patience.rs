@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::support::{Connection, Running, Scripted, Setup, eventually};
+use crate::support::{Connection, Running, Scripted, Setup, eventually, http2};
 
 const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA";
 
@@ -85,4 +85,59 @@ fn a_body_that_never_pauses_has_the_time_of_a_request_and_no_more() {
     );
     assert_eq!(answer.json()["code"], "total_timeout");
     sending.join().unwrap();
+}
+
+/// A call whose answer is long.
+const LONG: usize = 600_000;
+
+/// An answer is read in long pieces. How long one of them may be on its way is a
+/// matter of the caller that takes it, as long as it takes anything.
+fn answering_at_length() -> Running {
+    let scripted = Scripted::start(|_, stream| {
+        let stream = stream.get_mut();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n");
+        stream.write_all(head.as_bytes()).is_ok() && stream.write_all(&[b'<'; LONG]).is_ok()
+    });
+    let running = Setup::default()
+        .server(scripted.url())
+        .set("LISTENER_H2C", "true")
+        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "1s")
+        .start();
+    running.wait_until_ready();
+    running
+}
+
+#[test]
+fn a_caller_that_reads_slowly_gets_its_answer_for_as_long_as_it_reads() {
+    let running = answering_at_length();
+    let mut caller = Connection::open_narrow_both_ways(running.address);
+    caller.send_get(CALL);
+    let mut socket = caller.second_half();
+    let begun = Instant::now();
+    let (mut received, mut piece) = (0, [0; 1500]);
+    while received < LONG {
+        let length = socket.read(&mut piece).unwrap();
+        assert!(length > 0, "cut at {received} after {:?}", begun.elapsed());
+        received += length;
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_caller_of_http_2_that_reads_slowly_gets_its_answer_too() {
+    let running = answering_at_length();
+    http2::talk(running.address, async |mut sender| {
+        let call = http2::request("GET", CALL);
+        let (answering, _) = sender.send_request(call, true).unwrap();
+        let mut body = answering.await.unwrap().into_body();
+        let mut received = 0;
+        while let Some(piece) = body.data().await {
+            let piece = piece.unwrap_or_else(|error| panic!("{error} after {received}"));
+            received += piece.len();
+            let pause = Duration::from_micros(6 * piece.len() as u64);
+            tokio::time::sleep(pause).await;
+            body.flow_control().release_capacity(piece.len()).unwrap();
+        }
+        assert_eq!(received, LONG);
+    });
 }
