@@ -41,6 +41,8 @@ pub struct Client {
     tls: SharedTls,
     /// The policy the kept connections were made with.
     tls_in_use: RefCell<Arc<rustls::ClientConfig>>,
+    /// How many policies there have been before it.
+    policy: Cell<u32>,
     idle: RefCell<Vec<Kept>>,
     counts: Counts,
     /// `None` when any number of requests may be at the server.
@@ -87,6 +89,8 @@ struct Kept {
 #[derive(Debug)]
 struct Open {
     connection: Box<Connection>,
+    /// Number of the policy it was made with.
+    policy: u32,
     closed: Rc<Cell<u64>>,
 }
 
@@ -110,6 +114,7 @@ impl Client {
             settings,
             tls,
             tls_in_use,
+            policy: Cell::new(0),
             idle,
             counts: Counts::default(),
             spare: Rc::default(),
@@ -169,11 +174,14 @@ impl Client {
     /// sent in any of them.
     pub async fn connect(self: &Rc<Self>) -> Result<Lease, UpstreamError> {
         let room = self.room().ok_or(UpstreamError::Full)?;
-        let tls = self.tls.load_full();
+        self.follow_reload();
+        let policy = self.policy.get();
+        let tls = Arc::clone(&self.tls_in_use.borrow());
         let stream = connect(&self.settings.server, tls).await?;
         self.counts.opened.set(self.counts.opened.get() + 1);
         let open = Open {
             connection: Box::new(Connection::new(stream)),
+            policy,
             closed: Rc::clone(&self.counts.closed),
         };
         Ok(Lease {
@@ -187,6 +195,7 @@ impl Client {
     /// Closes kept connections that have been unused for too long or were
     /// closed by the server. To be called now and then.
     pub fn sweep(&self, now: Instant) {
+        self.follow_reload();
         self.idle.borrow_mut().retain_mut(|kept| {
             now.duration_since(kept.since) < self.settings.idle_timeout
                 && kept.connection.connection.is_quiet()
@@ -204,13 +213,14 @@ impl Client {
         let current = self.tls.load();
         if !Arc::ptr_eq(&current, &self.tls_in_use.borrow()) {
             *self.tls_in_use.borrow_mut() = Arc::clone(&current);
+            self.policy.set(self.policy.get().wrapping_add(1));
             self.idle.borrow_mut().clear();
         }
     }
 
     fn keep(&self, mut connection: Open) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.settings.max_idle {
+        if idle.len() < self.settings.max_idle && connection.policy == self.policy.get() {
             connection.connection.rest();
             idle.push(Kept {
                 connection,

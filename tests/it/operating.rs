@@ -1,8 +1,10 @@
 //! What an operator sees and does: health, metrics, logs, drain, reload.
 
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::support::{Connection, Running, Setup, eventually, get};
+use crate::support::{Connection, Running, Scripted, Setup, eventually, get};
 
 const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA&Licence=OURS";
 
@@ -170,4 +172,45 @@ fn a_reload_with_a_broken_ca_file_keeps_the_old_one() {
     for _ in 0..3 {
         assert_eq!(running.get(CALL).status, 200);
     }
+}
+
+/// Connections that were made under the old trust carry no call after a reload, not
+/// even those that were in use meanwhile.
+#[test]
+fn a_connection_that_was_in_use_during_a_reload_is_not_used_again() {
+    let (release, held) = mpsc::channel();
+    let held = Mutex::new(held);
+    let ports: Arc<Mutex<Vec<u16>>> = Arc::default();
+    let seen = Arc::clone(&ports);
+    let scripted = Scripted::start(move |head, stream| {
+        let port = stream.get_ref().peer_addr().unwrap().port();
+        seen.lock().unwrap().push(port);
+        if head.contains("held") {
+            let _ = held.lock().unwrap().recv();
+        }
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        stream.get_mut().write_all(answer).is_ok()
+    });
+    let running = Setup::default()
+        .server(scripted.url())
+        .set("LISTENER_THREADS", "1")
+        .start();
+    running.wait_until_ready();
+    let mut caller = Connection::open(running.address);
+    caller.send_get("/TEL/?held");
+    eventually("it is at DQE", || !scripted.heads().is_empty());
+    running.handle.reload();
+    eventually("the settings are read again", || {
+        let status = running.admin_get("/status.json").json();
+        let mut events = status["events"].as_array().unwrap().iter();
+        events.any(|event| event["event"] == "reloaded")
+    });
+    // Whatever was idle is closed by the next call.
+    assert_eq!(running.get(CALL).status, 200);
+    release.send(()).unwrap();
+    assert_eq!(caller.answer().status, 200);
+    assert_eq!(running.get(CALL).status, 200);
+    let ports = ports.lock().unwrap();
+    assert_eq!(ports.len(), 3);
+    assert!(!ports[1..].contains(&ports[0]), "{ports:?}");
 }
