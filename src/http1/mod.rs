@@ -10,6 +10,8 @@ mod fields;
 mod framing;
 mod wire;
 
+use std::fmt;
+
 use http::{Method, StatusCode, Uri, Version};
 
 pub use chunked::{Chunked, InvalidChunk, Step};
@@ -21,7 +23,7 @@ pub use wire::{BodyError, Found, Incoming, Wire};
 pub const FIELDS_AT_HAND: usize = 100;
 
 /// The head of a request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RequestHead {
     /// The method.
     pub method: Method,
@@ -31,6 +33,17 @@ pub struct RequestHead {
     pub version: Version,
     /// The fields.
     pub fields: Fields,
+}
+
+/// Without the target: a query is personal data, and may hold a credential.
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method)
+            .field("version", &self.version)
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The head of a response.
@@ -63,4 +76,21 @@ pub struct Response<B> {
     pub head: ResponseHead,
     /// The body.
     pub body: B,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_neither_a_target_nor_a_value() {
+        let head = RequestHead {
+            method: Method::GET,
+            uri: Uri::from_static("/TEL/?Tel=personal"),
+            version: Version::HTTP_11,
+            fields: [("x-a", &b"personal"[..])].into_iter().collect(),
+        };
+        let shown = format!("{head:?}");
+        assert!(!shown.contains("personal"), "{shown}");
+    }
 }

@@ -29,7 +29,7 @@ use crate::upstream::{AnswerBody, AnswerError};
 pub(super) type Answered = Response<AnswerBody<OutgoingBody>>;
 
 /// The beginning of an answer's body, read before anything of it is passed on.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Beginning {
     /// What has been read; goes first.
     pub(super) bytes: Bytes,

@@ -1,7 +1,7 @@
 //! One connection to the server, and one request and its answer on it: both
 //! bodies move at the same time, each through a bounded buffer.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
@@ -26,7 +26,6 @@ const MOST_JOINED: u64 = 16 * 1024;
 const MOST_INTERIM: u8 = 8;
 
 /// A connection and its two buffers.
-#[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
     /// Bytes to be written. Empty between requests.
@@ -348,6 +347,19 @@ impl Connection {
     }
 }
 
+/// Without the bytes: a credential is among them, and personal data.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("stream", &self.stream)
+            .field("output", &self.output.len())
+            .field("input", &self.input.len())
+            .field("accepted", &self.accepted)
+            .field("spoiled", &self.spoiled)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a look at a request's body has brought.
 #[derive(PartialEq)]
 enum Piece {
@@ -409,5 +421,29 @@ impl<B> Uploading<B> {
             Framing::Chunked => output.extend_from_slice(b"0\r\n\r\n"),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn debug_shows_no_byte_that_is_on_its_way() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let mut connection = Connection::new(Stream::Plain(stream.unwrap()));
+        connection
+            .output
+            .extend_from_slice(b"authorization: Bearer TKsecret");
+        connection
+            .input
+            .extend_from_slice(b"{\"Tel\":\"0612345678\"}");
+        let shown = format!("{connection:?}");
+        for word in ["TKsecret", "0612345678", "Bearer", "Tel"] {
+            assert!(!shown.contains(word), "{shown}");
+        }
     }
 }
