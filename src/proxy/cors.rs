@@ -23,6 +23,9 @@ const QUESTION: HeaderValue = HeaderValue::from_static(
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network",
 );
 
+/// What every answer depends on where origins are listed.
+const ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
+
 /// Longest list of field names that is granted, in bytes.
 const LONGEST_LIST: usize = 2048;
 
@@ -139,6 +142,9 @@ fn is_list_of_names(text: &[u8]) -> bool {
 /// Adds `Origin` to what the answer varies by (RFC 9110 §12.5.5), in one line,
 /// since some caches read the first only.
 fn vary_by_origin(fields: &mut Fields) {
+    if !fields.contains(name::VARY) {
+        return fields.append(name::VARY, &ORIGIN);
+    }
     let mut merged: Vec<u8> = Vec::new();
     for line in fields.get_all(name::VARY) {
         let mut names = line.split(|byte| *byte == b',');
