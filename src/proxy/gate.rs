@@ -215,6 +215,17 @@ fn is_port(digits: &[u8]) -> bool {
     number.is_some()
 }
 
+/// Bytes that stand for themselves in a name: `unreserved` and `sub-delims` of RFC 3986.
+static IN_NAMES: [bool; 256] = {
+    let listed = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=";
+    let (mut is_in, mut at) = ([false; 256], 0);
+    while at < listed.len() {
+        is_in[listed[at] as usize] = true;
+        at += 1;
+    }
+    is_in
+};
+
 /// `reg-name`, which an IPv4 address is as well.
 fn is_name(name: &[u8]) -> bool {
     let mut rest = name.iter();
@@ -223,7 +234,7 @@ fn is_name(name: &[u8]) -> bool {
             b'%' => [rest.next(), rest.next()]
                 .iter()
                 .all(|digit| digit.is_some_and(u8::is_ascii_hexdigit)),
-            _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte),
+            _ => IN_NAMES[usize::from(*byte)],
         };
         if !is_valid {
             return false;
@@ -467,6 +478,14 @@ mod tests {
             (&[("host", "::1")], "host_invalid"),
         ] {
             assert_eq!(verdict(&gate, "POST", fields), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_made_of_what_stands_for_itself() {
+        for byte in 0..=u8::MAX {
+            let stands = byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
+            assert_eq!(is_name(&[b'a', byte]), stands, "{byte}");
         }
     }
 }
