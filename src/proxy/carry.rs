@@ -291,9 +291,9 @@ fn target_with(target: &Uri, route: &Route, token: &Carried, written: &mut Vec<u
 /// The target in origin-form (RFC 9112 §3.2.1), as the caller sent it. The
 /// authority of an absolute-form target is ignored: no request can choose
 /// another host.
-pub(super) fn origin_form(uri: &Uri) -> Result<Uri, ProxyError> {
-    let target = uri.path_and_query().ok_or(ProxyError::TargetNotAllowed)?;
-    Ok(Uri::from(target.clone()))
+pub(super) fn origin_form(uri: Uri) -> Result<Uri, ProxyError> {
+    let target = uri.into_parts().path_and_query;
+    target.map(Uri::from).ok_or(ProxyError::TargetNotAllowed)
 }
 
 /// The target without the licence parameter.

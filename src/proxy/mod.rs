@@ -420,7 +420,7 @@ impl Call {
         if self.noted.max_forwards {
             headers::count_down(&self.head.method, &mut self.head.fields);
         }
-        self.head.uri = carry::origin_form(&self.head.uri)?;
+        self.head.uri = carry::origin_form(std::mem::take(&mut self.head.uri))?;
         if !incoming.is_end_stream() {
             let most = self.route().max_body;
             let most = most.unwrap_or(self.worker.settings.max_body);
