@@ -58,6 +58,18 @@ pub mod name {
     }
 }
 
+/// What is legal as the value of a field, by its type.
+pub trait FieldValue {
+    /// The value as it is written.
+    fn as_bytes(&self) -> &[u8];
+}
+
+impl FieldValue for HeaderValue {
+    fn as_bytes(&self) -> &[u8] {
+        Self::as_bytes(self)
+    }
+}
+
 /// Fields of a message. Names are in lower case, which they are made when they
 /// are read; values are the bytes received, without the blanks around them.
 #[derive(Clone, Default)]
@@ -156,7 +168,7 @@ impl Fields {
     }
 
     /// Appends a field. `name` is in lower case.
-    pub fn append(&mut self, name: &str, value: &HeaderValue) {
+    pub fn append(&mut self, name: &str, value: &impl FieldValue) {
         let name = self.write(name.as_bytes());
         let value = self.write(value.as_bytes());
         self.lines.push(Line { name, value });
@@ -169,7 +181,7 @@ impl Fields {
     }
 
     /// Puts a field in the place of the first of its name, and of all others.
-    pub fn insert(&mut self, name: &str, value: &HeaderValue) {
+    pub fn insert(&mut self, name: &str, value: &impl FieldValue) {
         let of_it = |line: &Line| line.name.of(&self.text) == name.as_bytes();
         let Some(first) = self.lines.iter().position(of_it) else {
             return self.append(name, value);

@@ -15,7 +15,7 @@ use std::fmt;
 use http::{Method, StatusCode, Uri, Version};
 
 pub use chunked::{Chunked, InvalidChunk, Step};
-pub use fields::{Fields, SpareFields, name};
+pub use fields::{FieldValue, Fields, SpareFields, name};
 pub use framing::{Framing, Options, length};
 pub use wire::{BodyError, Found, Incoming, Wire};
 

@@ -22,6 +22,7 @@ use super::upload::{Upload, UploadError};
 use crate::caller::Caller;
 use crate::deadline::Expired;
 use crate::dqe::Scope;
+use crate::http1::FieldValue;
 use crate::token::{AccessToken, Cell, Moment};
 use crate::upstream::{Lease, Outgoing, UpstreamError};
 
@@ -280,7 +281,7 @@ async fn once(
     let own = Own {
         authorization: call.route().carriage.has_header().then(|| token.header()),
         length: call.written.length.as_ref(),
-        request_id: call.exchange.request_id(),
+        request_id: call.exchange.request_id().as_bytes(),
     };
     let sending = lease.send(Outgoing {
         method: &head.method,

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 use super::Worker;
 use super::error::Code;
+use super::request_id::RequestId;
 use crate::dqe::Scope;
 use crate::telemetry::AccessRecord;
 
@@ -21,7 +22,7 @@ pub(super) struct Exchange {
     method: Method,
     version: Version,
     caller: IpAddr,
-    request_id: HeaderValue,
+    request_id: RequestId,
     /// Index of the route, once there is one.
     route: Option<usize>,
     status: StatusCode,
@@ -45,7 +46,7 @@ impl Exchange {
         method: Method,
         version: Version,
         caller: IpAddr,
-        request_id: HeaderValue,
+        request_id: RequestId,
     ) -> Self {
         worker.counts().requests_started.add(1);
         Self {
@@ -73,7 +74,7 @@ impl Exchange {
         self.started
     }
 
-    pub(super) fn request_id(&self) -> &HeaderValue {
+    pub(super) fn request_id(&self) -> &RequestId {
         &self.request_id
     }
 
@@ -166,7 +167,7 @@ impl Drop for Exchange {
         let (route, scope) = self.worker.names(self.route);
         log.record(&AccessRecord {
             time: SystemTime::now(),
-            request_id: self.request_id.to_str().unwrap_or_default(),
+            request_id: self.request_id.as_str(),
             caller: self.caller,
             method: self.method.as_str(),
             route,

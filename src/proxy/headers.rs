@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Method, StatusCode, Version};
 
-use crate::http1::{Fields, name};
+use crate::http1::{FieldValue, Fields, name};
 
 /// Name of the request id, in both directions.
 pub(super) const REQUEST_ID: &str = name::X_REQUEST_ID;
@@ -188,7 +188,7 @@ pub(super) struct Own<'a> {
     pub(super) authorization: Option<&'a HeaderValue>,
     /// The length of a body the proxy has written, in place of the caller's.
     pub(super) length: Option<&'a HeaderValue>,
-    pub(super) request_id: &'a HeaderValue,
+    pub(super) request_id: &'a [u8],
 }
 
 /// The fields that go to DQE: the caller's, byte for byte, but for what stays
@@ -242,7 +242,10 @@ pub(super) fn outgoing<'a>(
         .chain(kept)
         .chain(length)
         .chain(accepts)
-        .chain([field(name::VIA, via), field(REQUEST_ID, own.request_id)])
+        .chain([
+            field(name::VIA, via),
+            (REQUEST_ID.as_bytes(), own.request_id),
+        ])
 }
 
 /// Cleans the fields of an answer in place and adds `Via` and the request id.
@@ -252,7 +255,7 @@ pub(super) fn clean_answer(
     fields: &mut Fields,
     status: StatusCode,
     version: Version,
-    request_id: &HeaderValue,
+    request_id: &impl FieldValue,
 ) -> bool {
     let (mut removable, mut connection, mut location) = (false, false, false);
     for name in fields.names() {
@@ -395,7 +398,7 @@ mod tests {
         let own = Own {
             authorization: Some(token),
             length: None,
-            request_id: id,
+            request_id: id.as_bytes(),
         };
         let sent = outgoing(fields, noted, Version::HTTP_11, own);
         sent.map(|(name, value)| (std::str::from_utf8(name).unwrap(), value))
@@ -520,7 +523,7 @@ mod tests {
         let own = Own {
             authorization: None,
             length: Some(&length),
-            request_id: &id,
+            request_id: id.as_bytes(),
         };
         let noted = Noted::in_request(&received);
         let sent: Vec<String> = outgoing(&received, noted, Version::HTTP_11, own)

@@ -19,7 +19,7 @@ pub fn outgoing<'a>(
     let own = Own {
         authorization: Some(authorization),
         length: None,
-        request_id,
+        request_id: request_id.as_bytes(),
     };
     headers::outgoing(received, Noted::in_request(received), Version::HTTP_11, own)
 }

@@ -19,6 +19,7 @@ mod inspect;
 mod redirect;
 mod reference;
 mod relay;
+mod request_id;
 mod response;
 pub mod route;
 mod scrub;
@@ -30,7 +31,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Uri};
+use http::Uri;
 use http_body::Body;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -41,7 +42,7 @@ pub use upload::OutgoingBody;
 
 use crate::caller::Caller;
 use crate::dqe::TokenPath;
-use crate::http1::{Fields, Incoming, RequestHead, Response};
+use crate::http1::{Incoming, RequestHead, Response};
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::telemetry::{Seldom, WorkerLog};
 use crate::upstream::Client;
@@ -53,6 +54,7 @@ use gate::{Gate, HeadLimits, Passage};
 use headers::Noted;
 use inspect::Beginning;
 use relay::{Form, Relays};
+use request_id::RequestId;
 use route::{NoRoute, Route, RouteTable};
 use scrub::{Scrubber, Secret};
 use suspicion::Suspicions;
@@ -275,7 +277,7 @@ impl Worker {
     #[inline(always)]
     fn begin(self: &Rc<Self>, head: &RequestHead, noted: Noted, caller: &Caller) -> Exchange {
         let given = if noted.request_id {
-            given_id(&head.fields)
+            RequestId::given(&head.fields)
         } else {
             None
         };
@@ -312,7 +314,7 @@ impl Worker {
         let causes: Vec<String> = causes.map(ToString::to_string).collect();
         tracing::warn!(
             code = appearance.code.as_str(),
-            request_id = exchange.request_id().to_str().unwrap_or_default(),
+            request_id = exchange.request_id().as_str(),
             cause = causes.join(": "),
             times,
             "{error}"
@@ -331,14 +333,10 @@ impl Worker {
         self.pressure.get(index)
     }
 
-    fn new_id(&self) -> HeaderValue {
+    fn new_id(&self) -> RequestId {
         let count = self.next_id.get();
         self.next_id.set(count.wrapping_add(1));
-        let mut text = [0; 32];
-        write_hex(&mut text[..16], self.id_prefix);
-        write_hex(&mut text[16..], count);
-        // Hexadecimal digits are always a legal value; the fallback is never taken.
-        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("none"))
+        RequestId::made(self.id_prefix, count)
     }
 
     fn counts(&self) -> &WorkerMetrics {
@@ -466,21 +464,5 @@ impl Call {
 
     fn route(&self) -> &Route {
         self.worker.routes.route(self.route)
-    }
-}
-
-/// The caller's own request id, when it is short and harmless in a log.
-fn given_id(fields: &Fields) -> Option<HeaderValue> {
-    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    fields
-        .get(headers::REQUEST_ID)
-        .filter(|id| (1..=64).contains(&id.len()) && id.iter().all(harmless))
-        .and_then(|id| HeaderValue::from_bytes(id).ok())
-}
-
-fn write_hex(digits: &mut [u8], mut number: u64) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(number & 15) as usize];
-        number >>= 4;
     }
 }

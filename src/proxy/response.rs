@@ -136,7 +136,7 @@ pub(super) fn refused(error: &ProxyError, call: &mut Call) -> (ResponseHead, Byt
         "status": appearance.status.as_u16(),
         "code": code,
         "detail": error.detail(),
-        "request_id": exchange.request_id().to_str().unwrap_or_default(),
+        "request_id": exchange.request_id().as_str(),
     });
     let mut head = ResponseHead::new(appearance.status);
     let fields = &mut head.fields;
