@@ -55,6 +55,8 @@ pub(super) async fn serve(
     handler: stream::Handler,
 ) {
     let streams = Rc::new(Streams {
+        writing: progress.shared.deadlines.register(),
+        stands: Cell::new(false),
         progress,
         address,
         open: Cell::new(0),
@@ -92,6 +94,7 @@ pub(super) async fn serve(
         .serve_connection(caller, service);
     let mut serving = pin!(serving);
     poll_fn(|cx| {
+        streams.writing.deadline().watch(cx);
         loop {
             // How a connection ends is visible to the caller; there is nobody
             // else to tell.
@@ -112,6 +115,11 @@ pub(super) async fn serve(
 struct Streams {
     progress: Rc<Progress>,
     address: IpAddr,
+    /// The time in which a caller has to take something of what is to be written.
+    /// What streams have handed on is no longer theirs to wait for.
+    writing: Registered,
+    /// It takes nothing at the moment.
+    stands: Cell<bool>,
     /// Those whose request is being answered.
     open: Cell<usize>,
     /// The one that has been opened and whose task is about to be made.
@@ -175,7 +183,24 @@ impl Streams {
         self.progress.deadline.allow(shared.header_timeout);
     }
 
+    /// An attempt to write was made: whether the caller took anything.
+    fn notes_write(&self, took: bool) {
+        if self.stands.replace(!took) == !took {
+            return;
+        }
+        let deadline = self.writing.deadline();
+        if took {
+            deadline.lift();
+        } else {
+            deadline.turn_begins();
+            deadline.allow(self.progress.shared.idle_timeout);
+        }
+    }
+
     fn what_next(&self) -> Next {
+        if self.writing.deadline().expired().is_some() {
+            return Next::Ends;
+        }
         let has_expired = self.progress.has_expired();
         if self.takes_leave.get() || self.progress.is_in_head() {
             return if has_expired { Next::Ends } else { Next::Waits };
@@ -287,7 +312,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.wire.poll_write(cx, bytes)
+        let polled = self.wire.poll_write(cx, bytes);
+        self.streams.notes_write(polled.is_ready());
+        polled
     }
 
     fn poll_write_vectored(
@@ -295,7 +322,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.wire.poll_write_vectored(cx, pieces)
+        let polled = self.wire.poll_write_vectored(cx, pieces);
+        self.streams.notes_write(polled.is_ready());
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

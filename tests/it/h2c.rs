@@ -591,6 +591,48 @@ fn who_is_too_slow_runs_out_of_time_on_its_stream_alone() {
     });
 }
 
+/// What it does not read has been handed on and waits in memory, where no stream has
+/// a time for it any more: the connection has.
+#[test]
+fn a_caller_that_reads_nothing_is_let_go_whatever_it_still_sends() {
+    let scripted = Scripted::start(|head, stream| {
+        if head.starts_with("POST") {
+            let _ = std::io::copy(stream, &mut std::io::sink());
+            return false;
+        }
+        let body = [b'<'; 60_000];
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        let stream = stream.get_mut();
+        stream.write_all(head.as_bytes()).is_ok() && stream.write_all(&body).is_ok()
+    });
+    let running = started(
+        setup()
+            .server(scripted.url())
+            .set("LISTENER_IDLE_TIMEOUT", "1s"),
+    );
+    let mut caller = Frames::open_narrow(running.address);
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "proxy.test"),
+        (":path", CALL),
+        ("content-type", "application/octet-stream"),
+    ];
+    caller.request(1, &fields, false);
+    for number in 1..40 {
+        caller.get(2 * number + 1, CALL);
+    }
+    let begun = Instant::now();
+    eventually("the connection has ended", || {
+        caller.send_what_is_taken(&http2::frame(DATA, 0, 1, b"x"));
+        std::thread::park_timeout(Duration::from_millis(50));
+        running.metric("dqe_proxy_caller_connections") == Some(0.0)
+    });
+    assert!(begun.elapsed() >= Duration::from_millis(900));
+    // Of the upload, and nothing of the others.
+    assert_eq!(running.get(CALL).status, 200);
+}
+
 #[test]
 fn an_answer_that_breaks_off_is_reset() {
     let scripted = Scripted::start(|head, stream| {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 
+use super::wire::narrow_both_ways;
 use super::{Answer, PATIENCE};
 
 /// How HTTP/2 begins (RFC 9113 §3.4).
@@ -127,6 +128,7 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const CONTINUATION: u8 = 9;
@@ -159,6 +161,17 @@ impl Frames {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(stream)
+    }
+
+    /// Sends the preface and opens all windows wide, and takes little of what is sent
+    /// before it is read.
+    pub(crate) fn open_narrow(address: SocketAddr) -> Self {
+        let mut frames = Self(narrow_both_ways(address));
+        frames.send(PREFACE);
+        // The window of each stream (RFC 9113 §6.5.2).
+        frames.frame(SETTINGS, 0, 0, &[0, 4, 1, 0, 0, 0]);
+        frames.frame(WINDOW_UPDATE, 0, 0, &[1, 0, 0, 0]);
+        frames
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {

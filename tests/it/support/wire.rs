@@ -74,22 +74,14 @@ impl Connection {
     /// One whose system takes no more than a few KiB before they are read.
     #[must_use]
     pub(crate) fn open_narrow(address: SocketAddr) -> Self {
-        Self::over_narrow(address, |_| {})
+        Self::over(narrow(address, |_| {}))
     }
 
     /// The same with segments so short that the other side's system takes little
     /// as well.
     #[must_use]
     pub(crate) fn open_narrow_both_ways(address: SocketAddr) -> Self {
-        Self::over_narrow(address, |socket| socket.set_tcp_mss(536).unwrap())
-    }
-
-    fn over_narrow(address: SocketAddr, set_up: impl FnOnce(&Socket)) -> Self {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        set_up(&socket);
-        socket.connect_timeout(&address.into(), PATIENCE).unwrap();
-        Self::over(socket.into())
+        Self::over(narrow_both_ways(address))
     }
 
     fn over(stream: TcpStream) -> Self {
@@ -236,4 +228,17 @@ impl Connection {
             Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
         }
     }
+}
+
+/// See [`Connection::open_narrow_both_ways`].
+pub(super) fn narrow_both_ways(address: SocketAddr) -> TcpStream {
+    narrow(address, |socket| socket.set_tcp_mss(536).unwrap())
+}
+
+fn narrow(address: SocketAddr, set_up: impl FnOnce(&Socket)) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    set_up(&socket);
+    socket.connect_timeout(&address.into(), PATIENCE).unwrap();
+    socket.into()
 }
