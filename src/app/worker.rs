@@ -58,7 +58,7 @@ impl Seed {
             self.engines.iter().find_map(|engine| engine.cell(scope))
         });
         let client = Client::new(self.config.upstream.clone(), self.tls, self.in_use);
-        let spare = Rc::clone(client.spare_fields());
+        let spare = Rc::clone(client.spare());
         let worker = Worker::new(
             self.config.proxy,
             self.admission,

@@ -73,7 +73,8 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
     }
     // The request's fields are done with.
     client
-        .spare_fields()
+        .spare()
+        .fields
         .put(std::mem::take(&mut call.head.fields));
     let body = Forwarded {
         body,

@@ -28,7 +28,7 @@ use super::stream;
 use crate::caller::{Caller, Closing};
 use crate::deadline::{Deadlines, Registered};
 use crate::http1::{
-    Found, Framing, Incoming, Options, RequestHead, Response, ResponseHead, SpareFields, Wire, name,
+    Found, Framing, Incoming, Options, RequestHead, Response, ResponseHead, Spare, Wire, name,
 };
 use crate::metrics::{Metrics, WorkerMetrics};
 
@@ -55,7 +55,7 @@ pub(super) struct Shared {
     scratch: RefCell<Box<[u8]>>,
     /// What answers are written from, when nobody does.
     output: Cell<Vec<u8>>,
-    pub(super) spare: Rc<SpareFields>,
+    pub(super) spare: Rc<Spare>,
     /// What answers requests of HTTP/2.
     pub(super) on_streams: OnceCell<stream::Handler>,
     /// Where the deadlines of streams are registered.
@@ -67,7 +67,7 @@ impl Shared {
         settings: &Settings,
         metrics: Arc<Metrics>,
         worker: usize,
-        spare: Rc<SpareFields>,
+        spare: Rc<Spare>,
         deadlines: Rc<Deadlines>,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -305,7 +305,7 @@ impl Connection {
                 }
             }
             Doing::Refusing { sending } => {
-                ready!(sending.poll_write(cx, &self.wire))?;
+                ready!(self.poll_write(cx, sending))?;
                 state.set(State::Ending { dropped: None });
             }
             Doing::Ending { dropped } => {
@@ -345,7 +345,8 @@ impl Connection {
     /// Waits for the next request.
     fn poll_request(&self, cx: &mut Context<'_>) -> Poll<Result<Found<Request>, InvalidHead>> {
         let shared = &self.progress.shared;
-        let parse = |input: &[u8]| head::read_request(input, shared.limits, || shared.spare.take());
+        let parse =
+            |input: &[u8]| head::read_request(input, shared.limits, || shared.spare.fields.take());
         self.wire.poll_head(
             cx,
             &mut shared.scratch.borrow_mut(),
@@ -411,7 +412,7 @@ impl Connection {
         output.clear();
         output.extend_from_slice(self.wire.take_interim());
         let framing = head::write_answer(&mut output, &head, asked, length, date);
-        shared.spare.put(head.fields);
+        shared.spare.fields.put(head.fields);
         let is_kept = asked.is_kept && framing != Framing::Close;
         (Sending::new(output, framing), is_kept)
     }
@@ -463,7 +464,7 @@ impl Connection {
                 }
             }
             let before = sending.unwritten();
-            let polled = sending.poll_write(cx, &self.wire);
+            let polled = self.poll_write(cx, sending);
             if polled.is_pending() && sending.unwritten() < before {
                 // The caller reads, however slowly.
                 self.progress.deadline.moves_on();
@@ -473,6 +474,10 @@ impl Connection {
                 return Poll::Ready(end);
             }
         }
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, sending: &mut Sending) -> Poll<Result<(), Gone>> {
+        sending.poll_write(cx, &self.wire, &self.progress.shared.spare.buffers)
     }
 
     /// Ends the connection so that the last answer can be read. A socket closed

@@ -68,11 +68,11 @@ pub(super) async fn serve(
         let deadline = Rc::clone(&caller.deadline);
         let is_head = request.method() == Method::HEAD;
         let spare = Rc::clone(&streams.progress.shared.spare);
-        let (head, body) = stream::request(request, spare.take());
+        let (head, body) = stream::request(request, spare.fields.take());
         let answering = handler(head, body, caller);
         async move {
             let answer = answering.await;
-            Ok::<_, Infallible>(stream::answer(answer, is_head, deadline, &spare))
+            Ok::<_, Infallible>(stream::answer(answer, is_head, deadline, &spare.fields))
         }
     });
     let caller = TokioIo::new(Io {

@@ -27,7 +27,7 @@ use super::refusal::{Reason, refuse};
 use super::stream;
 use crate::caller::Caller;
 use crate::deadline::Deadlines;
-use crate::http1::{Incoming, RequestHead, Response, SpareFields};
+use crate::http1::{Incoming, RequestHead, Response, Spare};
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::telemetry::Seldom;
 
@@ -85,7 +85,7 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// `places` and `crowd` are shared by all threads; `worker` is the index of this
-    /// thread's counters in `metrics`; `spare` is where its fields come from and go.
+    /// thread's counters in `metrics`; `spare` is what requests are read into and answers written from.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -93,7 +93,7 @@ impl Acceptor {
         crowd: Option<Arc<Crowd>>,
         metrics: Arc<Metrics>,
         worker: usize,
-        spare: Rc<SpareFields>,
+        spare: Rc<Spare>,
     ) -> Self {
         let deadlines = Rc::new(Deadlines::default());
         Self {

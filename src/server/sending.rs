@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 
-use crate::http1::{Framing, Wire};
+use crate::http1::{Framing, SpareBuffers, Wire};
 
 /// Longest piece of a body that is copied behind the head or another piece,
 /// which costs less than a second piece in a system call does.
@@ -138,11 +138,12 @@ impl Sending {
         self.state = State::Broken;
     }
 
-    /// Writes all there is.
+    /// Writes all there is. Buffers that were written from go to `spare`.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         wire: &Wire,
+        spare: &SpareBuffers,
     ) -> Poll<Result<(), Gone>> {
         while !self.is_written() {
             let rest = &self.output[self.written..];
@@ -159,6 +160,9 @@ impl Sending {
                     let of_output = written.min(rest.len());
                     self.written += of_output;
                     self.piece.advance(written - of_output);
+                    if self.piece.is_empty() && written > of_output {
+                        spare.put_piece(std::mem::take(&mut self.piece));
+                    }
                 }
                 Ok(_) | Err(_) => return Poll::Ready(Err(Gone)),
             }
@@ -236,6 +240,7 @@ mod tests {
         let mut received = Vec::new();
         let send = async {
             let mut sending = Sending::new(HEAD.to_vec(), framing);
+            let spare = SpareBuffers::default();
             let mut pieces = pieces.iter();
             let sent = loop {
                 if sending.wants_more() {
@@ -246,7 +251,7 @@ mod tests {
                     }
                     continue;
                 }
-                let written = poll_fn(|cx| sending.poll_write(cx, &wire)).await;
+                let written = poll_fn(|cx| sending.poll_write(cx, &wire, &spare)).await;
                 assert_eq!(written, Ok(()));
                 assert!(sending.is_written());
                 if let Some(end) = sending.end_reached() {
@@ -349,7 +354,9 @@ mod tests {
             let mut sending = Sending::new(HEAD.to_vec(), Framing::Length(2));
             for piece in [&b""[..], b"a", b"b"] {
                 sending.add(Bytes::from_static(piece));
-                poll_fn(|cx| sending.poll_write(cx, &wire)).await.unwrap();
+                poll_fn(|cx| sending.poll_write(cx, &wire, &SpareBuffers::default()))
+                    .await
+                    .unwrap();
                 let expected = if piece.is_empty() { HEAD } else { piece };
                 let mut received = vec![0; expected.len()];
                 caller.read_exact(&mut received).await.unwrap();
@@ -371,7 +378,9 @@ mod tests {
             let mut sending = Sending::new(HEAD.to_vec(), Framing::Close);
             let sent = loop {
                 sending.add(Bytes::from(vec![b'x'; 100_000]));
-                if let Err(gone) = poll_fn(|cx| sending.poll_write(cx, &wire)).await {
+                if let Err(gone) =
+                    poll_fn(|cx| sending.poll_write(cx, &wire, &SpareBuffers::default())).await
+                {
                     break gone;
                 }
             };

@@ -26,7 +26,7 @@ use super::connect::connect;
 use super::connection::{Awaited, Connection, Uploading};
 use super::head;
 use super::{AnswerError, Settings, UpstreamError};
-use crate::http1::{Chunked, Framing, Response, SpareFields};
+use crate::http1::{Chunked, Framing, Response, Spare};
 
 /// The TLS policy connections are made with; a reload puts a new one in.
 pub type SharedTls = Arc<ArcSwap<rustls::ClientConfig>>;
@@ -47,8 +47,8 @@ pub struct Client {
     counts: Counts,
     /// `None` when any number of requests may be at the server.
     limit: Option<Rc<Limit>>,
-    /// Fields for the next answer.
-    spare: Rc<SpareFields>,
+    /// What the next answer is read into.
+    spare: Rc<Spare>,
 }
 
 /// The limit of requests at the server.
@@ -180,7 +180,7 @@ impl Client {
         let stream = connect(&self.settings.server, tls).await?;
         self.counts.opened.set(self.counts.opened.get() + 1);
         let open = Open {
-            connection: Box::new(Connection::new(stream)),
+            connection: Box::new(Connection::new(stream, Rc::clone(&self.spare))),
             policy,
             closed: Rc::clone(&self.counts.closed),
         };
@@ -193,8 +193,9 @@ impl Client {
     }
 
     /// Closes kept connections that have been unused for too long or were
-    /// closed by the server. To be called now and then.
+    /// closed by the server, and lets go of buffers. To be called now and then.
     pub fn sweep(&self, now: Instant) {
+        self.spare.buffers.clear();
         self.follow_reload();
         self.idle.borrow_mut().retain_mut(|kept| {
             now.duration_since(kept.since) < self.settings.idle_timeout
@@ -202,9 +203,9 @@ impl Client {
         });
     }
 
-    /// Where the fields of answers come from: what is put there serves the next one.
+    /// What answers are read into: what is put there serves the next one.
     #[must_use]
-    pub fn spare_fields(&self) -> &Rc<SpareFields> {
+    pub fn spare(&self) -> &Rc<Spare> {
         &self.spare
     }
 
@@ -285,7 +286,6 @@ impl Lease {
                     to_head,
                     reused: self.reused,
                     interim,
-                    spare: &self.client.spare,
                 };
                 let polled = self
                     .open

@@ -4,6 +4,7 @@
 use std::fmt::{self, Write};
 use std::io;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -13,13 +14,12 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::connect::Stream;
 use super::error::{AnswerError, UpstreamError};
 use super::head::{self, Head};
-use crate::http1::{Chunked, Framing, SpareFields, Step};
+use crate::http1::{Chunked, Framing, Spare, Step};
 
-/// Bytes there is room for at the first read of an answer, and at most: as long as
-/// reads come full there is four times the room for the next one. Each of a long
-/// answer's reads costs two system calls and their wake-ups, whatever it brings.
+/// Bytes there is room for at the first read of an answer. When that comes full, the
+/// answer is read in pieces that are as long as the buffers of [`Spare`]: each read
+/// costs two system calls and their wake-ups, whatever it brings.
 const READ: usize = 8 * 1024;
-const MOST_READ: usize = 256 * 1024;
 /// Longest announced body that goes out in one piece with its head, when it is there.
 const MOST_JOINED: u64 = 16 * 1024;
 /// Most interim answers (1xx) before the final one.
@@ -38,12 +38,14 @@ pub(super) struct Connection {
     accepted: u64,
     /// Bytes of `input` that are known not to hold a whole head.
     looked_at: usize,
-    /// Bytes there is room for at the next read.
-    room: usize,
+    /// The answer is a long one.
+    is_long: bool,
     /// The server stopped taking the request: never to be used again.
     spoiled: bool,
     /// How it said so, before the head of its answer.
     refused: Option<io::Error>,
+    /// What answers are read into.
+    spare: Rc<Spare>,
 }
 
 /// The body of a request on its way.
@@ -64,15 +66,13 @@ impl<B> Uploading<B> {
 }
 
 /// The answer a request waits for.
-pub(super) struct Awaited<'a> {
+pub(super) struct Awaited {
     /// The request is HEAD.
     pub(super) to_head: bool,
     /// The connection has carried a request before.
     pub(super) reused: bool,
     /// Interim answers (1xx) that have come.
     pub(super) interim: u8,
-    /// What reading the answer's head takes from answers before it.
-    pub(super) spare: &'a SpareFields,
 }
 
 /// Why the request's side stopped.
@@ -85,7 +85,7 @@ enum Stopped {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: Stream, spare: Rc<Spare>) -> Self {
         Self {
             stream,
             output: BytesMut::new(),
@@ -93,9 +93,10 @@ impl Connection {
             unflushed: false,
             accepted: 0,
             looked_at: 0,
-            room: READ,
+            is_long: false,
             spoiled: false,
             refused: None,
+            spare,
         }
     }
 
@@ -110,14 +111,13 @@ impl Connection {
     pub(super) fn begin(&mut self) {
         self.accepted = 0;
         self.looked_at = 0;
-        self.room = READ;
     }
 
     /// Gives back what was only needed for a long answer.
     pub(super) fn rest(&mut self) {
-        self.room = READ;
-        if self.input.capacity() > 4 * READ {
-            self.input = BytesMut::new();
+        if self.is_long {
+            self.is_long = false;
+            self.spare.buffers.put(std::mem::take(&mut self.input));
         }
     }
 
@@ -131,7 +131,7 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         upload: &mut Option<Uploading<B>>,
-        awaited: &mut Awaited<'_>,
+        awaited: &mut Awaited,
     ) -> Poll<Result<Head, UpstreamError>>
     where
         B: Body<Data = Bytes>,
@@ -191,7 +191,7 @@ impl Connection {
         }
     }
 
-    fn take_head(&mut self, awaited: &Awaited<'_>) -> Result<Option<Head>, UpstreamError> {
+    fn take_head(&mut self, awaited: &Awaited) -> Result<Option<Head>, UpstreamError> {
         if self.input.is_empty() {
             return Ok(None);
         }
@@ -205,7 +205,8 @@ impl Connection {
                 .windows(2)
                 .any(|pair| pair == b"\n\r" || pair == b"\n\n");
         if may_end
-            && let Some(head) = head::read_answer(&mut self.input, awaited.to_head, awaited.spare)?
+            && let Some(head) =
+                head::read_answer(&mut self.input, awaited.to_head, &self.spare.fields)?
         {
             self.looked_at = 0;
             return Ok(Some(head));
@@ -232,7 +233,7 @@ impl Connection {
                         let here = usize::try_from(*left)
                             .unwrap_or(usize::MAX)
                             .min(self.input.len());
-                        let piece = self.input.split_to(here).freeze();
+                        let piece = self.take_input(here);
                         *left -= here as u64;
                         if *left == 0 {
                             *framing = Framing::None;
@@ -242,7 +243,8 @@ impl Connection {
                 }
                 Framing::Close => {
                     if !self.input.is_empty() {
-                        return Poll::Ready(Some(Ok(self.input.split().freeze())));
+                        let piece = self.take_input(self.input.len());
+                        return Poll::Ready(Some(Ok(piece)));
                     }
                 }
                 Framing::Chunked => match chunked.step(&mut self.input) {
@@ -337,13 +339,38 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(self.room);
-        let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
-        if read >= self.room {
-            self.room = MOST_READ.min(self.room * 4);
+    /// So many bytes off the front of what has been read.
+    fn take_input(&mut self, length: usize) -> Bytes {
+        if self.is_long && length == self.input.len() {
+            // Nobody else has a part of the buffer: it can be given back when the piece
+            // has been passed on.
+            return std::mem::take(&mut self.input).freeze();
         }
+        self.input.split_to(length).freeze()
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.is_long {
+            self.make_room();
+        } else {
+            self.input.reserve(READ);
+        }
+        let polled = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
+        if polled.is_pending() && self.is_long && self.input.is_empty() {
+            self.spare.buffers.put(std::mem::take(&mut self.input));
+        }
+        let read = ready!(polled)?;
+        self.is_long |= read >= READ;
         Poll::Ready(Ok(read))
+    }
+
+    /// There is room for much of a long answer.
+    fn make_room(&mut self) {
+        if !self.input.try_reclaim(READ) {
+            let mut buffer = self.spare.buffers.take();
+            buffer.extend_from_slice(&self.input);
+            self.input = buffer;
+        }
     }
 }
 
