@@ -209,6 +209,13 @@ impl Fields {
             .retain(|line| stays(line.name.of(text), line.value.of(text)));
     }
 
+    /// All names and values and what stands between them: what is not in here is in
+    /// no value.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// Lets `change` overwrite bytes of each value by others that are legal there.
     pub fn overwrite_values(&mut self, mut change: impl FnMut(&mut [u8])) {
         for line in &self.lines {

@@ -6,8 +6,7 @@
 //! The token in use is looked for in every spelling an answer may give it:
 //! percent-encoded, once or twice, and JSON-escaped, once or more. Its longest
 //! run of letters and digits is written alike in all of them, so that is
-//! searched (Horspool's way, which skips as many bytes as the run is long),
-//! and the rest is compared around it. The client secret is not looked for: it
+//! searched, and the rest is compared around it. The client secret is not looked for: it
 //! goes to the token endpoint alone.
 
 use std::borrow::Cow;
@@ -15,6 +14,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
+use memchr::memmem::Finder;
 
 use crate::http1::Fields;
 
@@ -31,8 +31,8 @@ pub(super) struct Secret {
     value: Bytes,
     /// Its longest run of letters and digits.
     run: Range<usize>,
-    /// How far the search for that may go on: see [`skips`].
-    skips: [u8; 256],
+    /// Looks for that.
+    finder: Finder<'static>,
 }
 
 /// What an answer is searched for: the token, and the licence where it may stand.
@@ -44,32 +44,33 @@ impl Secret {
         let run = longest_run(value);
         (value.len() >= SHORTEST && !run.is_empty()).then(|| Self {
             value: Bytes::copy_from_slice(value),
-            skips: skips(&value[run.clone()]),
+            finder: Finder::new(&value[run.clone()]).into_owned(),
             run,
         })
     }
 
+    /// Whether `text` has the run, without which the secret stands nowhere.
+    fn may_be_in(&self, text: &[u8]) -> bool {
+        self.finder.find(text).is_some()
+    }
+
     /// Where the secret stands in `text`, at or after `from`.
     fn find(&self, text: &[u8], mut from: usize) -> Option<Found> {
-        let run = &self.value[self.run.clone()];
-        let last = run.len() - 1;
-        while let Some(byte) = text.get(from + last) {
-            if *byte == run[last] && text[from..].starts_with(run) {
-                let (start, has_start) = self.start_before(text, from);
-                let (end, rest) = self.end_after(text, from + run.len());
-                let is_whole = has_start && matches!(rest, Spelled::Yes(_));
-                let may_go_on = matches!(rest, Spelled::RanOut);
-                if run.len() >= PROOF || is_whole || (has_start && may_go_on) {
-                    return Some(Found {
-                        range: start..end,
-                        is_proof: run.len() >= PROOF || is_whole,
-                        may_go_on,
-                    });
-                }
-                from += 1;
-            } else {
-                from += usize::from(self.skips[usize::from(*byte)]);
+        let length = self.run.len();
+        while let Some(at) = text.get(from..).and_then(|rest| self.finder.find(rest)) {
+            from += at;
+            let (start, has_start) = self.start_before(text, from);
+            let (end, rest) = self.end_after(text, from + length);
+            let is_whole = has_start && matches!(rest, Spelled::Yes(_));
+            let may_go_on = matches!(rest, Spelled::RanOut);
+            if length >= PROOF || is_whole || (has_start && may_go_on) {
+                return Some(Found {
+                    range: start..end,
+                    is_proof: length >= PROOF || is_whole,
+                    may_go_on,
+                });
             }
+            from += 1;
         }
         None
     }
@@ -139,21 +140,7 @@ fn longest_run(value: &[u8]) -> Range<usize> {
         }
         start = end + 1;
     }
-    // A skip is counted in one byte.
-    longest.start..longest.end.min(longest.start + 255)
-}
-
-/// How far the search may go on after a window that ends with each byte.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a run has 255 bytes at most"
-)]
-fn skips(run: &[u8]) -> [u8; 256] {
-    let mut skips = [run.len() as u8; 256];
-    for (at, byte) in run[..run.len() - 1].iter().enumerate() {
-        skips[usize::from(*byte)] = (run.len() - 1 - at) as u8;
-    }
-    skips
+    longest
 }
 
 /// Bytes of the longest spelling of one byte: four backslashes and `u002b`.
@@ -256,17 +243,13 @@ fn masked<'a>(
 /// Masks secrets in a body that comes in pieces, wherever the borders are.
 pub(super) struct Scrubber {
     secrets: Secrets,
-    /// No text shorter than this holds a secret.
-    shortest: usize,
     /// The end of the last piece, when it may be the beginning of a secret.
     held: Bytes,
 }
 
 impl Scrubber {
     pub(super) fn new(secrets: Secrets) -> Self {
-        let runs = secrets.iter().flatten().map(|secret| secret.run.len());
         Self {
-            shortest: runs.min().unwrap_or(usize::MAX),
             secrets,
             held: Bytes::new(),
         }
@@ -274,10 +257,12 @@ impl Scrubber {
 
     /// Masks secrets in the fields of an answer.
     pub(super) fn mask_fields(&self, fields: &mut Fields) {
+        let mut secrets = self.secrets.iter().flatten();
+        if !secrets.any(|secret| secret.may_be_in(fields.text())) {
+            return;
+        }
         fields.overwrite_values(|value| {
-            if value.len() >= self.shortest
-                && let (Cow::Owned(text), _) = masked(&self.secrets, value, true)
-            {
+            if let (Cow::Owned(text), _) = masked(&self.secrets, value, true) {
                 // As long as it was, and asterisks are legal.
                 value.copy_from_slice(&text);
             }
