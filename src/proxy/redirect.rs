@@ -91,9 +91,12 @@ fn may_be_followed(method: &Method, status: StatusCode) -> bool {
         )
 }
 
-/// Drops an answer that is not passed on. What has come of its body is read,
-/// which mostly is all, so that its connection carries the next request.
+/// Drops an answer that is not passed on. What has come of its body is read, unless
+/// it is long, which mostly is all, so that its connection carries the next request.
 pub(super) fn leave(mut answer: Answered) {
+    if answer.body.size_hint().lower() > MOST_DROPPED as u64 {
+        return;
+    }
     let mut context = Context::from_waker(Waker::noop());
     let mut dropped = 0;
     while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut answer.body).poll_frame(&mut context) {

@@ -461,7 +461,7 @@ mod tests {
     async fn debug_shows_no_byte_that_is_on_its_way() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
-        let mut connection = Connection::new(Stream::Plain(stream.unwrap()));
+        let mut connection = Connection::new(Stream::Plain(stream.unwrap()), Rc::default());
         connection
             .output
             .extend_from_slice(b"authorization: Bearer TKsecret");
