@@ -185,15 +185,15 @@ impl Streams {
 
     /// An attempt to write was made: whether the caller took anything.
     fn notes_write(&self, took: bool) {
-        if self.stands.replace(!took) == !took {
-            return;
-        }
+        let stood = self.stands.replace(!took);
         let deadline = self.writing.deadline();
-        if took {
-            deadline.lift();
-        } else {
-            deadline.turn_begins();
-            deadline.allow(self.progress.shared.idle_timeout);
+        match (stood, took) {
+            (true, true) => deadline.lift(),
+            (false, false) => {
+                deadline.turn_begins();
+                deadline.allow(self.progress.shared.idle_timeout);
+            }
+            (true, false) | (false, true) => {}
         }
     }
 
