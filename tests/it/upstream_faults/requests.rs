@@ -313,7 +313,9 @@ fn read_too_late(running: &Running, sizes: impl Iterator<Item = usize>) -> usize
     let (mut largest, mut cut) = (0, 0);
     for (size, mut caller) in callers {
         match caller.try_answer(false) {
-            Some(answer) if answer.complete => {
+            // The server may take its time between head and body, on a busy machine: then
+            // the caller is told so.
+            Some(answer) if answer.complete && answer.status == 200 => {
                 assert_eq!(answer.body.len(), size, "a part with a clean end");
                 largest = largest.max(size);
             }
