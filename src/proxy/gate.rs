@@ -103,7 +103,13 @@ impl Gate {
             return Err(ProxyError::CodingNotSupported);
         }
         let host = one_host(request.version, fields)?;
-        self.check_host(host)?;
+        self.check_host(match uri.authority() {
+            None => host,
+            // The target names it, whatever `Host` says (RFC 9112 §3.2.2).
+            Some(authority) => {
+                host_name(authority.as_str().as_bytes()).ok_or(ProxyError::HostInvalid)?
+            }
+        })?;
         if noted.browser {
             self.check_site(fields)?;
         }

@@ -62,4 +62,24 @@ fn hosts_and_pages_are_checked_when_listed() {
         assert_eq!(answer.status, status, "{fields}: {}", answer.text());
     }
     assert_eq!(running.received().len(), 2);
+    // Where the target names a host, that is it, whatever Host says (RFC 9112 §3.2.2).
+    for (target, host, status) in [
+        (
+            "http://dqe-proxy.internal/",
+            "Host: dqe-proxy.internal\r\n",
+            200,
+        ),
+        (
+            "http://DQE-proxy.internal:8080/",
+            "Host: evil.example\r\n",
+            200,
+        ),
+        ("http://evil.example/", "Host: dqe-proxy.internal\r\n", 421),
+    ] {
+        let request =
+            format!("GET {target}TEL/?Tel=06 HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+        let answer = call(running.address, request);
+        assert_eq!(answer.status, status, "{target} {host}: {}", answer.text());
+    }
+    assert_eq!(running.received().len(), 4);
 }
