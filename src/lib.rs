@@ -63,7 +63,7 @@
 //! | [`sandbox`] | a fake DQE for people and tests | nothing of ours |
 //! | [`dqe`] | what is true of DQE alone; pure | – (leaf) |
 //! | [`http1`] | what HTTP/1.1 messages are made of, on both sides: heads, fields, framing, a body that arrives | – (leaf) |
-//! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`telemetry`] | leaves, importable by all | `caller` → `deadline` |
+//! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`quota`], [`telemetry`] | leaves, importable by all | `caller` → `deadline` |
 //!
 //! [`server::hot_parts`], [`proxy::hot_parts`] and [`upstream::hot_parts`] are doors for
 //! `benches/hot_parts.rs` and `fuzz/` alone: nothing of the program comes in by them.
@@ -104,6 +104,7 @@ pub mod egress;
 pub mod http1;
 pub mod metrics;
 pub mod proxy;
+pub mod quota;
 pub mod sandbox;
 pub mod secret;
 pub mod server;

@@ -29,7 +29,7 @@ use crate::proxy::{self, Admission, Code};
 use crate::server;
 use crate::telemetry::{AccessLog, EventLog};
 use crate::token::{self, Engine};
-use crate::upstream::{InUse, SharedTls};
+use crate::upstream::SharedTls;
 use view::View;
 use worker::Seed;
 
@@ -239,6 +239,7 @@ impl App {
             admission: Admission::new(
                 self.config.listener.max_requests,
                 memory.map_or(0, memory::requests_within),
+                self.config.listener.threads.get(),
             ),
             started: SystemTime::now(),
         });
@@ -359,7 +360,7 @@ impl App {
             .ok_or_else(|| RunError::Start(io::ErrorKind::NotConnected.into()))?;
         let places = server::Places::new(self.config.listener.max_connections);
         let crowd = server::Crowd::new(self.config.listener.max_connections_per_caller);
-        let in_use = InUse::default();
+        let at_server = self.config.upstream.limit(threads);
         for index in 0..threads {
             let seed = Seed {
                 config: self.config.clone(),
@@ -369,7 +370,7 @@ impl App {
                 places: Arc::clone(&places),
                 crowd: crowd.clone(),
                 admission: admission.cloned(),
-                in_use: Arc::clone(&in_use),
+                at_server: at_server.clone(),
                 metrics: Arc::clone(&self.metrics),
                 log: self.logs.access.as_deref().map(AccessLog::for_worker),
                 // Workers must not give the same id: each gets a prefix of its own.

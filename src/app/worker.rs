@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::proxy::{self, Admission, Worker};
+use crate::quota::Quota;
 use crate::server::{Acceptor, Crowd, Places};
 use crate::telemetry::WorkerLog;
 use crate::token::Engine;
-use crate::upstream::{Client, InUse, SharedTls};
+use crate::upstream::{Client, SharedTls};
 
 /// How often a worker flushes its log and closes stale connections.
 const TIDY: Duration = Duration::from_secs(1);
@@ -29,7 +30,7 @@ pub(super) struct Seed {
     pub(super) places: Arc<Places>,
     pub(super) crowd: Option<Arc<Crowd>>,
     pub(super) admission: Option<Arc<Admission>>,
-    pub(super) in_use: InUse,
+    pub(super) at_server: Option<Arc<Quota>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Option<WorkerLog>,
     pub(super) id_prefix: u64,
@@ -57,7 +58,7 @@ impl Seed {
         let routes = proxy::route::RouteTable::new(&settings.routes, token_path, |scope| {
             self.engines.iter().find_map(|engine| engine.cell(scope))
         });
-        let client = Client::new(self.config.upstream.clone(), self.tls, self.in_use);
+        let client = Client::new(self.config.upstream.clone(), self.tls, self.at_server);
         let spare = Rc::clone(client.spare());
         let worker = Worker::new(
             self.config.proxy,

@@ -24,7 +24,7 @@ use super::steps::{call_step, connect_step, http_step, name_step, token_step};
 use super::{Plan, Planned};
 use crate::dqe::{Carriage, Scope};
 use crate::token::{self, FetchError, Fetched, Moment, Reason, fetch_once};
-use crate::upstream::{Client, InUse, Server, Settings};
+use crate::upstream::{Client, Server, Settings};
 
 /// This many scopes refused for the same reason, which is not the scope's, speak for the rest; so
 /// do this many paths that do not answer.
@@ -86,11 +86,9 @@ impl<Tell: FnMut(&Step)> Examination<'_, Tell> {
     }
 
     fn client(&self, settings: Settings) -> Rc<Client> {
-        Client::new(
-            settings,
-            Arc::new(ArcSwap::new(Arc::clone(&self.plan.tls))),
-            InUse::default(),
-        )
+        let at_server = settings.limit(1);
+        let tls = Arc::new(ArcSwap::new(Arc::clone(&self.plan.tls)));
+        Client::new(settings, tls, at_server)
     }
 
     fn step(&mut self, step: Step) {

@@ -5,31 +5,31 @@
 //! and a queue in front of a server that is too slow only makes every answer
 //! late before the callers' own time-outs end them.
 
-use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::ProxyError;
+use crate::quota::{Place, Quota, Share};
 
 /// The requests in flight, shared by the worker threads. Neither locks nor waits.
 #[derive(Debug)]
 pub struct Admission {
-    in_flight: AtomicUsize,
-    most: usize,
-    /// While memory is short.
+    places: Arc<Quota>,
+    /// Most while memory is short.
     most_when_short: usize,
     is_memory_short: AtomicBool,
 }
 
 impl Admission {
-    /// Lets `most` requests in at the same time, 0 being any number, and while
-    /// memory is short `most_when_short`. That is not none: an allocator may keep
-    /// what was freed, so that memory once taken looks short for good.
+    /// Lets `most` requests in at the same time over so many threads, 0 being any
+    /// number, and while memory is short `most_when_short`. That is not none: an
+    /// allocator may keep what was freed, so that memory once taken looks short for
+    /// good.
     #[must_use]
-    pub fn new(most: usize, most_when_short: usize) -> Arc<Self> {
+    pub fn new(most: usize, most_when_short: usize, threads: usize) -> Arc<Self> {
+        let most = if most == 0 { usize::MAX } else { most };
         Arc::new(Self {
-            in_flight: AtomicUsize::new(0),
-            most: if most == 0 { usize::MAX } else { most },
+            places: Quota::new(most, threads),
             most_when_short,
             is_memory_short: AtomicBool::new(false),
         })
@@ -48,23 +48,24 @@ impl Admission {
     }
 }
 
-/// One thread's hold of what is shared: permits are many, and cloning an `Arc`
-/// would touch another shared counter for each.
+/// One worker thread's door.
 #[derive(Debug)]
-struct Share(Arc<Admission>);
-
-/// One worker thread's door; taking a permit touches nothing but one counter.
-#[derive(Clone, Debug)]
-pub(super) struct Door(Rc<Share>);
+pub(super) struct Door {
+    admission: Arc<Admission>,
+    share: Share,
+}
 
 /// Proof that a request was let in. Given back when it is dropped, which is
 /// when the answer's body has ended.
 #[derive(Debug)]
-pub(super) struct Permit(Rc<Share>);
+pub(super) struct Permit {
+    _place: Place,
+}
 
 impl Door {
     pub(super) fn new(admission: Arc<Admission>) -> Self {
-        Self(Rc::new(Share(admission)))
+        let share = Arc::clone(&admission.places).share();
+        Self { admission, share }
     }
 
     /// Lets a request in.
@@ -72,23 +73,11 @@ impl Door {
     /// # Errors
     /// [`ProxyError::TooManyRequests`], [`ProxyError::MemoryShort`].
     pub(super) fn enter(&self) -> Result<Permit, ProxyError> {
-        let Share(admission) = &*self.0;
-        let before = admission.in_flight.fetch_add(1, Ordering::Relaxed);
-        // From here on a refusal gives the place back by dropping the permit.
-        let permit = Permit(Rc::clone(&self.0));
-        if before >= admission.most {
-            return Err(ProxyError::TooManyRequests);
-        }
-        if before >= admission.most_when_short && admission.is_memory_short() {
+        let place = self.share.take().ok_or(ProxyError::TooManyRequests)?;
+        if self.admission.is_memory_short() && self.share.taken() > self.admission.most_when_short {
             return Err(ProxyError::MemoryShort);
         }
-        Ok(permit)
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        Ok(Permit { _place: place })
     }
 }
 
@@ -98,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_request_has_ended() {
-        let door = Door::new(Admission::new(2, 2));
+        let door = Door::new(Admission::new(2, 2, 2));
         let permits = [door.enter().unwrap(), door.enter().unwrap()];
         for _ in 0..3 {
             assert!(matches!(door.enter(), Err(ProxyError::TooManyRequests)));
@@ -109,7 +98,7 @@ mod tests {
 
     #[test]
     fn short_of_memory_fewer_are_let_in_but_never_none() {
-        let admission = Admission::new(0, 16);
+        let admission = Admission::new(0, 16, 2);
         let door = Door::new(Arc::clone(&admission));
         let many: Vec<Permit> = (0..100).map(|_| door.enter().unwrap()).collect();
         admission.memory_is_short(true);

@@ -13,7 +13,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -27,12 +26,10 @@ use super::connection::{Awaited, Connection, Uploading};
 use super::head;
 use super::{AnswerError, Settings, UpstreamError};
 use crate::http1::{Chunked, Framing, Response, Spare};
+use crate::quota::{Place, Quota, Share};
 
 /// The TLS policy connections are made with; a reload puts a new one in.
 pub type SharedTls = Arc<ArcSwap<rustls::ClientConfig>>;
-
-/// How many requests are at the server, shared by the worker threads.
-pub type InUse = Arc<AtomicUsize>;
 
 /// Sends requests to one server. Not `Send`: it belongs to its worker thread.
 #[derive(Debug)]
@@ -46,29 +43,13 @@ pub struct Client {
     idle: RefCell<Vec<Kept>>,
     counts: Counts,
     /// `None` when any number of requests may be at the server.
-    limit: Option<Rc<Limit>>,
+    limit: Option<Share>,
     /// What the next answer is read into.
     spare: Rc<Spare>,
 }
 
-/// The limit of requests at the server.
-#[derive(Debug)]
-struct Limit {
-    in_use: InUse,
-    most: usize,
-}
-
-/// Room for one request at the server; free again when this is dropped.
-#[derive(Debug)]
-struct Room(Option<Rc<Limit>>);
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        if let Some(limit) = &self.0 {
-            limit.in_use.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
+/// Room for one request at the server, where there is a limit.
+type Room = Option<Place>;
 
 /// Connections made and ended, ever.
 #[derive(Clone, Debug, Default)]
@@ -101,16 +82,14 @@ impl Drop for Open {
 }
 
 impl Client {
-    /// A client without connections. `in_use` is shared with the clients of other
-    /// threads that send to the same server.
+    /// A client without connections. `at_server` is shared with the clients of other
+    /// threads that send to the same server; see [`Settings::limit`].
     #[must_use]
-    pub fn new(settings: Settings, tls: SharedTls, in_use: InUse) -> Rc<Self> {
+    pub fn new(settings: Settings, tls: SharedTls, at_server: Option<Arc<Quota>>) -> Rc<Self> {
         let tls_in_use = RefCell::new(tls.load_full());
         let idle = RefCell::new(Vec::with_capacity(settings.max_idle.min(64)));
-        let most = settings.max_requests;
-        let limit = (most > 0).then(|| Rc::new(Limit { in_use, most }));
         Rc::new(Self {
-            limit,
+            limit: at_server.map(Quota::share),
             settings,
             tls,
             tls_in_use,
@@ -135,13 +114,10 @@ impl Client {
 
     /// Room for one more request; `None` when there is none.
     fn room(&self) -> Option<Room> {
-        let Some(limit) = &self.limit else {
-            return Some(Room(None));
-        };
-        let before = limit.in_use.fetch_add(1, Ordering::Relaxed);
-        // Without room it is given back by the drop.
-        let room = Room(Some(Rc::clone(limit)));
-        (before < limit.most).then_some(room)
+        match &self.limit {
+            Some(share) => share.take().map(Some),
+            None => Some(None),
+        }
     }
 
     /// A connection kept from an earlier request that is still quiet: neither

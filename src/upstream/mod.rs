@@ -10,9 +10,12 @@ mod head;
 pub mod hot_parts;
 mod server;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-pub use client::{AnswerBody, Client, Counts, InUse, Lease, Outgoing, SharedTls};
+use crate::quota::Quota;
+
+pub use client::{AnswerBody, Client, Counts, Lease, Outgoing, SharedTls};
 pub use error::{AnswerError, InvalidHead, UpstreamError};
 pub use server::{InvalidServer, Server};
 
@@ -29,4 +32,13 @@ pub struct Settings {
     pub max_idle: usize,
     /// Most requests at the server at the same time, over all worker threads; 0 is any number.
     pub max_requests: usize,
+}
+
+impl Settings {
+    /// The places for requests at the server, for the clients of so many threads;
+    /// `None` when any number may be there.
+    #[must_use]
+    pub fn limit(&self, threads: usize) -> Option<Arc<Quota>> {
+        (self.max_requests > 0).then(|| Quota::new(self.max_requests, threads))
+    }
 }
