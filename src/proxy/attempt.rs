@@ -35,23 +35,24 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
     if call.relay.is_some() {
         Box::pin(call.becomes_relayed()).await?;
     }
-    let cell = Arc::clone(call.route().cell().ok_or(ProxyError::ScopeNotConfigured)?);
+    // Holding the cell itself would be counted where all threads count.
+    let worker = Rc::clone(&call.worker);
+    let route = worker.routes.route(call.route);
+    let cell = &**route.cell().ok_or(ProxyError::ScopeNotConfigured)?;
     if let Payload::Unread(upload, declared) = &call.payload {
         let (upload, declared) = (Rc::clone(upload), *declared);
         // On the heap, as all that is rare here: the future of a request stays small.
         Box::pin(read_form(call, &upload, declared)).await?;
     }
-    let mut token = current_token(&cell, call).await?;
+    let mut token = current_token(cell, call).await?;
     let mut tries = Tries::default();
     // An answer that was only suspicious, should no better one come.
     let mut spare: Option<Box<(Answered, Beginning)>> = None;
     loop {
         call.exchange.attempt_begins();
-        let answer = match once(call, &cell, &mut token, tries.repeats).await {
-            Ok(mut answer) => match inspect::look(call, &mut answer) {
-                Some(sign) => Ok((answer, sign)),
-                None => Box::pin(inspect::look_on(call, answer)).await,
-            },
+        // The answer stays where it is from here on: each move copies it.
+        let mut answer = match once(call, cell, &mut token, tries.repeats).await {
+            Ok(answer) => answer,
             Err(Unanswered::Failed(error)) => {
                 match decide::after_failure(&error, tries.situation(call)) {
                     Decision::Repeat => {
@@ -62,16 +63,22 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
                     | Decision::Deliver
                     | Decision::RenewAndReplay
                     | Decision::ReplayIfRenewed
-                    | Decision::RenewAndFail => Err(ProxyError::Upstream(error)),
+                    | Decision::RenewAndFail => {
+                        return call.falls_back_on(spare, ProxyError::Upstream(error));
+                    }
                 }
             }
-            Err(Unanswered::Ended(error)) => Err(error),
+            Err(Unanswered::Ended(error)) => return call.falls_back_on(spare, error),
         };
-        let (answer, sign) = match (answer, spare.take()) {
-            (Ok(answer), _) => answer,
-            (Err(_), Some(spare)) => return Ok(call.take_back(*spare)),
-            (Err(error), None) => return Err(error),
+        let sign = match inspect::look(call, &mut answer) {
+            Some(sign) => sign,
+            None => match Box::pin(inspect::look_on(call, &mut answer)).await {
+                Ok(sign) => sign,
+                Err(error) => return call.falls_back_on(spare, error),
+            },
         };
+        // A better one has come.
+        drop(spare.take());
         let is_doubtful = sign == Sign::Doubted && token.token().is_doubtful(&Moment::now());
         match decide::after_answer(sign, is_doubtful, tries.situation(call)) {
             Decision::RenewAndReplay => {
@@ -80,15 +87,15 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
                 // whole: the refused answer is never mistaken for the next one.
                 drop(answer);
                 tries.rejections += 1;
-                token = newer_token(&cell, token.generation(), status, call).await?;
+                token = newer_token(cell, token.generation(), status, call).await?;
                 call.exchange.replays(cell.scope());
             }
             Decision::ReplayIfRenewed => {
                 let generation = token.generation();
-                let answer = deliver(answer, sign, &token.carried, &cell, call)?;
+                deliver(&answer, sign, &token.carried, cell, call)?;
                 let beginning = std::mem::take(&mut call.beginning);
                 let kept = Box::new((answer, beginning));
-                match newer_on_suspicion(&cell, generation, call).await {
+                match newer_on_suspicion(cell, generation, call).await {
                     None => return Ok(call.take_back(*kept)),
                     Some(newer) => {
                         tries.rejections += 1;
@@ -103,14 +110,15 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
                 drop(answer);
                 // Invalidates the token and asks for a newer one, without waiting for it.
                 cell.renewed_after(token.generation(), Duration::ZERO).await;
-                return Err(rejected(&cell, token.generation(), status));
+                return Err(rejected(cell, token.generation(), status));
             }
             Decision::Deliver | Decision::Repeat | Decision::Fail => {
                 if answer.head.status.is_redirection() && call.turns_to(&answer)? {
                     redirect::leave(answer);
                     continue;
                 }
-                return deliver(answer, sign, &token.carried, &cell, call);
+                deliver(&answer, sign, &token.carried, cell, call)?;
+                return Ok(answer);
             }
         }
     }
@@ -125,7 +133,7 @@ struct Checked {
 }
 
 impl Checked {
-    fn new(call: &Call, cell: &Cell, token: Arc<AccessToken>, now: &Moment) -> Self {
+    fn new(call: &Call, cell: &Cell, token: &Arc<AccessToken>, now: &Moment) -> Self {
         let scope = cell.scope();
         Self {
             scope,
@@ -161,14 +169,14 @@ impl Checked {
 /// in a coded one, which nobody has asked for, it cannot be masked; nor can a
 /// coded answer be written into another document.
 fn deliver(
-    answer: Answered,
+    answer: &Answered,
     sign: Sign,
     carried: &Carried,
     cell: &Cell,
     call: &mut Call,
-) -> Result<Answered, ProxyError> {
+) -> Result<(), ProxyError> {
     let (status, token) = (answer.head.status, &carried.token);
-    if call.is_unreadable(&answer) {
+    if call.is_unreadable(answer) {
         return Err(ProxyError::AnswerCoded {
             status: status.as_u16(),
         });
@@ -191,7 +199,7 @@ fn deliver(
         Sign::Accepted | Sign::Refused => {}
     }
     call.scrubber = call.scrubber_of(carried, status);
-    Ok(answer)
+    Ok(())
 }
 
 /// Whether a newer token has taken the place of `generation`.
@@ -357,8 +365,9 @@ pub(super) async fn within<F: Future>(
 /// A usable token, at once where there is one.
 async fn current_token(cell: &Cell, call: &mut Call) -> Result<Checked, ProxyError> {
     let now = Moment::at(call.caller.deadline.turn());
-    if let Some(token) = cell.current(&now) {
-        return Ok(Checked::new(call, cell, token, &now));
+    let at_once = cell.with_current(&now, |token| Checked::new(call, cell, token, &now));
+    if let Some(checked) = at_once {
+        return Ok(checked);
     }
     let started = Instant::now();
     let limit = call.worker.settings.token_wait;
@@ -370,7 +379,7 @@ async fn current_token(cell: &Cell, call: &mut Call) -> Result<Checked, ProxyErr
     .await;
     call.exchange.waited_for_token(started.elapsed());
     let token = waiting.ok().flatten().ok_or_else(|| unavailable(cell))?;
-    Ok(Checked::new(call, cell, token, &Moment::now()))
+    Ok(Checked::new(call, cell, &token, &Moment::now()))
 }
 
 /// A token newer than the one of `generation`, which was rejected with `status`.
@@ -389,7 +398,7 @@ async fn newer_token(
         .ok()
         .flatten()
         .ok_or_else(|| rejected(cell, generation, status))?;
-    Ok(Checked::new(call, cell, token, &Moment::now()))
+    Ok(Checked::new(call, cell, &token, &Moment::now()))
 }
 
 /// A token newer than the one of `generation`, which an answer makes doubtful:
@@ -406,7 +415,7 @@ async fn newer_on_suspicion(cell: &Cell, generation: u64, call: &mut Call) -> Op
     let waiting = within(&call.caller, limit + WAIT_MARGIN, renewing).await;
     call.exchange.waited_for_token(started.elapsed());
     let token = waiting.ok().flatten()?;
-    Some(Checked::new(call, cell, token, &Moment::now()))
+    Some(Checked::new(call, cell, &token, &Moment::now()))
 }
 
 fn rejected(cell: &Cell, generation: u64, status: u16) -> ProxyError {

@@ -102,15 +102,15 @@ impl InUse {
     pub(super) fn carried(
         &self,
         scope: Scope,
-        token: Arc<AccessToken>,
+        token: &Arc<AccessToken>,
         licence: Option<&SecretString>,
     ) -> Rc<Carried> {
         let mut place = self.0[scope.index()].borrow_mut();
         match &*place {
-            Some(carried) if Arc::ptr_eq(&carried.token, &token) => Rc::clone(carried),
+            Some(carried) if Arc::ptr_eq(&carried.token, token) => Rc::clone(carried),
             Some(_) | None => {
                 let beside = licence.filter(|_| scope == Scope::IdMobile);
-                Rc::clone(place.insert(Rc::new(Carried::new(token, beside))))
+                Rc::clone(place.insert(Rc::new(Carried::new(Arc::clone(token), beside))))
             }
         }
     }

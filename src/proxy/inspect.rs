@@ -60,21 +60,18 @@ pub(super) fn look(call: &mut Call, answer: &mut Answered) -> Option<Sign> {
 ///
 /// # Errors
 /// When that does not come in time, or the request's body turns out too long meanwhile.
-pub(super) async fn look_on(
-    call: &mut Call,
-    mut answer: Answered,
-) -> Result<(Answered, Sign), ProxyError> {
+pub(super) async fn look_on(call: &mut Call, answer: &mut Answered) -> Result<Sign, ProxyError> {
     let family = call.route().scope;
     let limit = call.worker.settings.body_idle_timeout;
     let (beginning, payload) = (&mut call.beginning, &call.payload);
-    let reading = poll_fn(|cx| match beginning.poll_read(cx, &mut answer, family) {
+    let reading = poll_fn(|cx| match beginning.poll_read(cx, answer, family) {
         // The request has been cut, and its answer with it.
         Poll::Pending if payload.is_too_large() => Poll::Ready(None),
         polled => polled.map(Some),
     });
     match within(&call.caller, limit, reading).await {
         Ok(None) => Err(ProxyError::BodyTooLarge),
-        Ok(Some(reading)) => Ok((answer, sign(reading))),
+        Ok(Some(reading)) => Ok(sign(reading)),
         Err(Expired::Phase) => Err(ProxyError::AnswerTimeout),
         Err(Expired::Total) => Err(ProxyError::TotalTimeout),
     }
@@ -102,6 +99,16 @@ impl Call {
     pub(super) fn take_back(&mut self, (answer, beginning): (Answered, Beginning)) -> Answered {
         self.beginning = beginning;
         answer
+    }
+
+    /// There is no better answer than one that was set aside, if there is one.
+    pub(super) fn falls_back_on(
+        &mut self,
+        spare: Option<Box<(Answered, Beginning)>>,
+        error: ProxyError,
+    ) -> Result<Answered, ProxyError> {
+        let spare = spare.ok_or(error)?;
+        Ok(self.take_back(*spare))
     }
 }
 

@@ -88,9 +88,20 @@ impl Cell {
     /// allocation.
     #[must_use]
     pub fn current(&self, now: &Moment) -> Option<Arc<AccessToken>> {
+        self.with_current(now, Arc::clone)
+    }
+
+    /// What `work` makes of the token to send now, if there is a usable one. As
+    /// [`Self::current`], and nothing is written that another thread may use.
+    #[must_use]
+    pub fn with_current<T>(
+        &self,
+        now: &Moment,
+        work: impl FnOnce(&Arc<AccessToken>) -> T,
+    ) -> Option<T> {
         let token = self.token.load();
         let token = token.as_ref()?;
-        token.is_usable(now).then(|| Arc::clone(token))
+        token.is_usable(now).then(|| work(token))
     }
 
     /// A server has accepted the token `generation`. One that worked before it
