@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, DATE, LOCATION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method};
 use http_body_util::{BodyExt, Full};
@@ -72,7 +72,7 @@ pub(super) async fn exchange(
         let answer = lease
             .send(Outgoing {
                 method: &request.method,
-                target: request.target.as_bytes(),
+                target: |out: &mut BytesMut| out.extend_from_slice(request.target.as_bytes()),
                 fields: fields
                     .iter()
                     .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),

@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 
+use bytes::BufMut;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
 /// The name every caller's own licence may have, whatever the path's is.
@@ -71,18 +72,18 @@ pub fn without<'a>(text: &'a [u8], name: &str) -> Cow<'a, [u8]> {
 /// credential, the others going, or else at the end. The name is written as
 /// given, since DQE takes a name in another letter case for a missing one.
 /// Every other byte and the order stay as they are.
-pub fn set(text: &[u8], name: &str, token: &Encoded, out: &mut Vec<u8>) {
+pub fn set(text: &[u8], name: &str, token: &Encoded, out: &mut impl BufMut) {
     let mut is_first = true;
     let mut is_set = false;
     if !may_hold(text, name) {
         // The common case.
-        out.extend_from_slice(text);
+        out.put_slice(text);
         is_first = text.is_empty();
     } else if !text.is_empty() {
         for parameter in parameters(text) {
             if !is_credential(parameter, name) {
                 separate(out, &mut is_first);
-                out.extend_from_slice(parameter);
+                out.put_slice(parameter);
             } else if !is_set {
                 is_set = true;
                 separate(out, &mut is_first);
@@ -106,16 +107,16 @@ fn parameters(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == b'&')
 }
 
-fn separate(out: &mut Vec<u8>, is_first: &mut bool) {
+fn separate(out: &mut impl BufMut, is_first: &mut bool) {
     if !std::mem::take(is_first) {
-        out.push(b'&');
+        out.put_u8(b'&');
     }
 }
 
-fn write(name: &str, token: &Encoded, out: &mut Vec<u8>) {
-    out.extend_from_slice(name.as_bytes());
-    out.push(b'=');
-    out.extend_from_slice(&token.0);
+fn write(name: &str, token: &Encoded, out: &mut impl BufMut) {
+    out.put_slice(name.as_bytes());
+    out.put_u8(b'=');
+    out.put_slice(&token.0);
 }
 
 /// Whether a parameter begins as a credential does, by its first letter; that

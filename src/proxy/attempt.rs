@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::uri::PathAndQuery;
+use bytes::{Bytes, BytesMut};
 
 use super::Call;
-use super::carry::{Carried, Declared, Payload, Place};
+use super::carry::{Carried, Declared, Payload};
 use super::decide::{self, Decision, Sign, Situation};
 use super::error::ProxyError;
 use super::headers::{self, Own};
@@ -283,23 +282,17 @@ async fn once(
     // A decision to send again was made on the body being at hand.
     let token = checked.token();
     let body = call
-        .write_for(&checked.carried)
+        .begin_body(&checked.carried)
         .map_err(Unanswered::Ended)?;
     let head = &call.head;
     let own = Own {
         authorization: call.route().carriage.has_header().then(|| token.header()),
-        length: call.written.length.as_ref(),
+        length: call.length.as_ref(),
         request_id: call.exchange.request_id().as_bytes(),
     };
     let sending = lease.send(Outgoing {
         method: &head.method,
-        target: match call.place {
-            Place::Query => &call.written.target,
-            Place::Nowhere | Place::Form => {
-                let target = head.uri.path_and_query();
-                target.map_or("/", PathAndQuery::as_str).as_bytes()
-            }
-        },
+        target: |out: &mut BytesMut| call.write_target(&checked.carried, out),
         fields: headers::outgoing(&head.fields, call.noted, head.version, own),
         body,
     });

@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode, Uri};
 use secrecy::{ExposeSecret, SecretString};
@@ -116,16 +116,6 @@ impl InUse {
     }
 }
 
-/// What is written anew for each attempt, since the token may be another.
-/// Kept with the call, so that its future stays small.
-#[derive(Default)]
-pub(super) struct Written {
-    /// The target, where the token stands in the query.
-    pub(super) target: Vec<u8>,
-    /// The length of a form that is not as the caller framed it.
-    pub(super) length: Option<HeaderValue>,
-}
-
 impl Call {
     /// The whole of the call is known but its token: where that goes.
     pub(super) fn settle(&mut self) -> Result<(), ProxyError> {
@@ -134,19 +124,33 @@ impl Call {
         Ok(())
     }
 
-    /// Writes what carries `token`; returns the body of the attempt.
-    pub(super) fn write_for(
+    /// The body of an attempt with `token`.
+    pub(super) fn begin_body(
         &mut self,
         token: &Carried,
     ) -> Result<Option<OutgoingBody>, ProxyError> {
         let route = self.worker.routes.route(self.route);
-        if self.place == Place::Query {
-            target_with(&self.head.uri, route, token, &mut self.written.target);
-        }
         let body = self.payload.begin(self.place, route, token)?;
         let length = body.as_ref().and_then(OutgoingBody::length);
-        self.written.length = length.map(HeaderValue::from);
+        self.length = length.map(HeaderValue::from);
         Ok(body)
+    }
+
+    /// Appends the target of an attempt with `token`.
+    pub(super) fn write_target(&self, token: &Carried, out: &mut BytesMut) {
+        let target = &self.head.uri;
+        match self.place {
+            Place::Query => {
+                let query = target.query().unwrap_or_default().as_bytes();
+                out.extend_from_slice(target.path().as_bytes());
+                out.extend_from_slice(b"?");
+                licence::set(query, self.route().parameter, &token.encoded, out);
+            }
+            Place::Nowhere | Place::Form => {
+                let target = target.path_and_query().map_or("/", PathAndQuery::as_str);
+                out.extend_from_slice(target.as_bytes());
+            }
+        }
     }
 
     /// What masks the credential in an answer with `status`. DQE repeats it in
@@ -272,20 +276,6 @@ fn settle(route: &Route, target: &mut Uri, payload: &mut Payload) -> Result<Plac
         form.is_changed = true;
     }
     Ok(place)
-}
-
-/// Writes the target of an attempt whose parameter stands in the query.
-fn target_with(target: &Uri, route: &Route, token: &Carried, written: &mut Vec<u8>) {
-    let query = target.query().unwrap_or_default().as_bytes();
-    let path = target.path().as_bytes();
-    let room = path.len() + "?".len() + licence::room(query, route.parameter, &token.encoded);
-    if written.capacity() < room {
-        *written = Vec::with_capacity(room);
-    }
-    written.clear();
-    written.extend_from_slice(path);
-    written.push(b'?');
-    licence::set(query, route.parameter, &token.encoded, written);
 }
 
 /// The target in origin-form (RFC 9112 §3.2.1), as the caller sent it. The

@@ -31,7 +31,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 use http_body::Body;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -47,7 +47,7 @@ use crate::metrics::{Metrics, WorkerMetrics};
 use crate::telemetry::{Seldom, WorkerLog};
 use crate::upstream::Client;
 use admission::{Door, Permit};
-use carry::{InUse, Payload, Place, Written};
+use carry::{InUse, Payload, Place};
 use cors::Reader;
 use exchange::Exchange;
 use gate::{Gate, HeadLimits, Passage};
@@ -256,7 +256,7 @@ impl Worker {
             noted,
             payload: Payload::Empty,
             place: Place::Nowhere,
-            written: Written::default(),
+            length: None,
             beginning: Beginning::default(),
             scrubber: None,
             reader,
@@ -390,7 +390,8 @@ pub struct Call {
     payload: Payload,
     /// Where the licence parameter goes, once a form has been read.
     place: Place,
-    written: Written,
+    /// The length of a form that is not as the caller framed it.
+    length: Option<HeaderValue>,
     /// What has been read of the answer's body before it is passed on.
     beginning: Beginning,
     /// Masks the credential in the answer's body, where it may stand.

@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Method;
 use http_body::{Body, Frame, SizeHint};
 
@@ -210,11 +210,11 @@ impl Client {
 /// A request as it goes to the server: origin-form, `Host` and the framing of
 /// its body are the client's to write. Not shown anywhere: its target may hold
 /// a credential and personal data.
-pub struct Outgoing<'a, F, B> {
+pub struct Outgoing<'a, T, F, B> {
     /// The method.
     pub method: &'a Method,
-    /// Path and query, written as they are.
-    pub target: &'a [u8],
+    /// Appends path and query.
+    pub target: T,
     /// Name, in lower case, and value of every field but `Host` and `Transfer-Encoding`; `Content-Length` among
     /// them when the body's length is known.
     pub fields: F,
@@ -241,7 +241,12 @@ impl Lease {
     /// See [`UpstreamError`].
     pub fn send<'a, B: Body<Data = Bytes>>(
         mut self,
-        request: Outgoing<'a, impl Iterator<Item = (&'a [u8], &'a [u8])>, B>,
+        request: Outgoing<
+            'a,
+            impl FnOnce(&mut BytesMut),
+            impl Iterator<Item = (&'a [u8], &'a [u8])>,
+            B,
+        >,
     ) -> impl Future<Output = Result<Response<AnswerBody<B>>, UpstreamError>> {
         let connection = &mut *self.open.connection;
         let to_head = *request.method == Method::HEAD;

@@ -13,18 +13,18 @@ use crate::http1::{self, FIELDS_AT_HAND, Fields, Framing, Options, ResponseHead,
 pub(super) const LONGEST_HEAD: usize = 64 * 1024;
 
 /// Appends a request head in origin-form, and tells how its body is to be
-/// framed. `fields` hold at most one `Content-Length`, of digits only.
+/// framed. `target` appends path and query; `fields` hold at most one `Content-Length`, of digits only.
 pub(super) fn write_request<'a>(
     out: &mut BytesMut,
     method: &Method,
-    target: &[u8],
+    target: impl FnOnce(&mut BytesMut),
     host: &HeaderValue,
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     body_is_empty: bool,
 ) -> Framing {
     out.extend_from_slice(method.as_str().as_bytes());
     out.extend_from_slice(b" ");
-    out.extend_from_slice(target);
+    target(out);
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
     out.extend_from_slice(host.as_bytes());
     let mut framing = if body_is_empty {
@@ -278,7 +278,8 @@ mod tests {
         let borrowed = fields
             .iter()
             .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let framing = write_request(&mut out, &method, b"/TEL/?a=%E9", &host, borrowed, empty);
+        let target = |out: &mut BytesMut| out.extend_from_slice(b"/TEL/?a=%E9");
+        let framing = write_request(&mut out, &method, target, &host, borrowed, empty);
         (String::from_utf8(out.to_vec()).unwrap(), framing)
     }
 

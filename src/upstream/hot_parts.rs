@@ -15,7 +15,8 @@ pub fn write_get<'a>(
     host: &HeaderValue,
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) {
-    head::write_request(out, &Method::GET, target.as_bytes(), host, fields, true);
+    let target = |out: &mut BytesMut| out.extend_from_slice(target.as_bytes());
+    head::write_request(out, &Method::GET, target, host, fields, true);
 }
 
 /// Takes an answer's head off `input`; `None` when it is incomplete or refused.
