@@ -85,7 +85,8 @@
 //!    on `http1`): the only places that name httparse. hyper is the admin
 //!    listener's, and reads and writes the frames of HTTP/2 in `server`. reqwest is
 //!    named only in `token::endpoint` and `egress`. Trust roots and TLS policy are
-//!    built once, in `egress`.
+//!    built once, in `egress`; TLS with the server is rustls's, on buffers of
+//!    `upstream`, and tokio-rustls is the sandbox's.
 //! 6. `sandbox` imports nothing of ours, so one mistake cannot sit on both
 //!    sides of a test.
 //! 7. Nothing on the request path takes a lock shared by all requests, waits

@@ -24,6 +24,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::connect::connect;
 use super::connection::{Awaited, Connection, Uploading};
 use super::head;
+use super::tls::Scratch;
 use super::{AnswerError, Settings, UpstreamError};
 use crate::http1::{Chunked, Framing, Response, Spare};
 use crate::quota::{Place, Quota, Share};
@@ -41,6 +42,8 @@ pub struct Client {
     /// How many policies there have been before it.
     policy: Cell<u32>,
     idle: RefCell<Vec<Kept>>,
+    /// What its connections read into.
+    scratch: Scratch,
     counts: Counts,
     /// `None` when any number of requests may be at the server.
     limit: Option<Share>,
@@ -95,6 +98,7 @@ impl Client {
             tls_in_use,
             policy: Cell::new(0),
             idle,
+            scratch: Scratch::default(),
             counts: Counts::default(),
             spare: Rc::default(),
         })
@@ -153,7 +157,7 @@ impl Client {
         self.follow_reload();
         let policy = self.policy.get();
         let tls = Arc::clone(&self.tls_in_use.borrow());
-        let stream = connect(&self.settings.server, tls).await?;
+        let stream = connect(&self.settings.server, tls, &self.scratch).await?;
         self.counts.opened.set(self.counts.opened.get() + 1);
         let open = Open {
             connection: Box::new(Connection::new(stream, Rc::clone(&self.spare))),

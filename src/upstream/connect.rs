@@ -9,9 +9,8 @@ use std::task::{Context, Poll};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
+use super::tls::{Scratch, TlsStream};
 use super::{Server, UpstreamError};
 
 /// A connection to the server, plain (loopback only) or TLS.
@@ -28,6 +27,7 @@ pub(super) enum Stream {
 pub(super) async fn connect(
     server: &Server,
     tls: Arc<rustls::ClientConfig>,
+    scratch: &Scratch,
 ) -> Result<Stream, UpstreamError> {
     let addresses = tokio::net::lookup_host((server.host(), server.port()))
         .await
@@ -35,7 +35,7 @@ pub(super) async fn connect(
     let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         match TcpStream::connect(address).await {
-            Ok(stream) => return secure(server, tls, stream).await,
+            Ok(stream) => return secure(server, tls, stream, scratch).await,
             // The next address would want the same.
             Err(error) if is_no_socket_left(&error) => return Err(UpstreamError::NoSocket(error)),
             Err(error) => refused = error,
@@ -64,13 +64,14 @@ async fn secure(
     server: &Server,
     tls: Arc<rustls::ClientConfig>,
     stream: TcpStream,
+    scratch: &Scratch,
 ) -> Result<Stream, UpstreamError> {
     // Small requests must not wait for an earlier segment's acknowledgement.
     stream.set_nodelay(true).map_err(UpstreamError::Connect)?;
     let Some(name) = server.tls_name() else {
         return Ok(Stream::Plain(stream));
     };
-    let connected = TlsConnector::from(tls).connect(name.clone(), stream).await;
+    let connected = TlsStream::connect(tls, name.clone(), stream, scratch.clone()).await;
     connected
         .map(|stream| Stream::Tls(Box::new(stream)))
         .map_err(UpstreamError::Tls)

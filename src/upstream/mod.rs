@@ -9,6 +9,7 @@ mod head;
 #[doc(hidden)]
 pub mod hot_parts;
 mod server;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

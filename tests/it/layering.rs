@@ -183,6 +183,15 @@ fn words_of_one_place_stand_nowhere_else() {
             "httparse",
             &["http1/fields.rs", "server/head/mod.rs", "upstream/head.rs"],
         ),
+        ("UnbufferedClientConnection", &["upstream/tls/mod.rs"]),
+        (
+            "tokio_rustls",
+            &[
+                "sandbox/certificate.rs",
+                "sandbox/server.rs",
+                "sandbox/wire.rs",
+            ],
+        ),
         ("RootCertStore", &["egress.rs"]),
         ("ClientConfig::builder", &["egress.rs"]),
         ("danger", &[]),
