@@ -534,6 +534,27 @@ fn tickets_alone_are_nothing_to_read_and_make_the_next_connection_cheap() {
 }
 
 #[test]
+fn an_alert_and_words_nobody_asked_for_are_something_to_read() {
+    for version in [&TLS12, &TLS13] {
+        let (mut server, mut stream) = connected(version);
+        read_all(&mut stream, &[]);
+        server.say(b"unasked");
+        assert!(read(&mut stream, 8192).is_ready());
+        // What the server cannot decrypt.
+        let garbage = [23, 3, 3, 0, 32].iter().chain(&[7; 32]);
+        server.socket.0.borrow_mut().to_server.extend(garbage);
+        server.exchange();
+        let Poll::Ready(Err(error)) = read(&mut stream, 8192) else {
+            panic!("the connection is good");
+        };
+        assert_eq!(
+            *cause(&error),
+            Error::AlertReceived(AlertDescription::BadRecordMac)
+        );
+    }
+}
+
+#[test]
 fn new_keys_are_nothing_to_read_and_answered_before_the_next_request() {
     let (mut server, mut stream) = connected(&TLS13);
     read_all(&mut stream, &[]);
@@ -560,18 +581,20 @@ fn a_small_request_is_one_write_and_its_answer_one_read() {
     for version in [&TLS12, &TLS13] {
         let (mut server, mut stream) = connected(version);
         read_all(&mut stream, &[]);
-        let (reads, writes) = {
+        for room in [8192, 1 << 18] {
+            let (reads, writes) = {
+                let wire = server.socket.0.borrow();
+                (wire.reads, wire.writes)
+            };
+            server.drive(write_all(&mut stream, &text(600)));
+            server.say(&text(300));
+            assert_eq!(
+                read(&mut stream, room).map(Result::unwrap),
+                Poll::Ready(text(300))
+            );
             let wire = server.socket.0.borrow();
-            (wire.reads, wire.writes)
-        };
-        server.drive(write_all(&mut stream, &text(600)));
-        server.say(&text(300));
-        assert_eq!(
-            read(&mut stream, 8192).map(Result::unwrap),
-            Poll::Ready(text(300))
-        );
-        let wire = server.socket.0.borrow();
-        assert_eq!((wire.reads, wire.writes), (reads + 1, writes + 1));
+            assert_eq!((wire.reads, wire.writes), (reads + 1, writes + 1));
+        }
     }
 }
 
