@@ -296,8 +296,8 @@ impl Connection {
             Doing::Between => {
                 // What is left of the request's body would be taken for the next request.
                 if self.is_body_over(cx) {
-                    self.came_together.set(self.wire.has_more());
                     self.wire.rest();
+                    self.came_together.set(self.wire.has_more());
                     self.progress.request_ended();
                     state.set(State::Reading);
                 } else {

@@ -95,6 +95,37 @@ fn requests_sent_together_are_answered_one_by_one_and_then_it_is_parked() {
 }
 
 /// What came in one breath with the last request stays the beginning of the next.
+/// Old programs send an empty line behind a body (RFC 9112 §2.2). It begins no
+/// request, whose time would run from then on.
+#[test]
+fn a_connection_idles_on_with_an_empty_line_on_it() {
+    let running = Setup::default()
+        .set("LISTENER_HEADER_TIMEOUT", "300ms")
+        .start();
+    running.wait_until_ready();
+    for line in ["\r\n", "\n", "\r\n\r\n"] {
+        for is_late in [false, true] {
+            let mut connection = connected(&running);
+            let post = "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na";
+            let behind = if is_late { "" } else { line };
+            connection.send(format!("{post}{behind}"));
+            assert_eq!(connection.answer().status, 404);
+            if is_late {
+                connection.send(line);
+            }
+            // A head that has begun since then has run out of time.
+            let mut other = Connection::open(running.address);
+            other.send("G");
+            assert!(other.is_at_end());
+            parked(&running, 1.0);
+            connection.send(REQUEST);
+            assert_eq!(connection.answer().status, 200, "{line:?}, late: {is_late}");
+            drop(connection);
+            parked(&running, 0.0);
+        }
+    }
+}
+
 #[test]
 fn half_a_request_that_came_with_the_last_one_is_kept() {
     let running = ready();

@@ -96,8 +96,10 @@ impl Wire {
 
     /// Waits for a head. `parse` takes one off the front of what has come and
     /// tells how long it is, or refuses what is no head, and more than `most` bytes
-    /// without the end of one; `begins` is called when anything has come. `scratch`
-    /// is what is read into, shared by the connections of a thread.
+    /// without the end of one; `begins` is called when anything of one has come, which
+    /// empty lines behind the last request are not. Both are called while the input is borrowed:
+    /// they leave this alone. `scratch` is what is read into, shared by the connections
+    /// of a thread.
     ///
     /// # Errors
     /// Those of `parse`. A socket that fails is one that has ended.
@@ -125,6 +127,12 @@ impl Wire {
                 return Poll::Ready(Ok(Found::End));
             }
             let mut fresh = read.filled();
+            if input.is_empty() && !self.is_new() {
+                fresh = &fresh[empty_lines(fresh)..];
+                if fresh.is_empty() {
+                    continue;
+                }
+            }
             begins();
             if input.is_empty() {
                 match parse(fresh) {
@@ -216,9 +224,12 @@ impl Wire {
         self.is_body_whole()
     }
 
-    /// Gives back what buffers are empty.
+    /// No request is in flight: drops empty lines in front of the next one, and gives
+    /// back what buffers are empty.
     pub fn rest(&self) {
         let mut input = self.input.borrow_mut();
+        let dropped = empty_lines(&input);
+        input.advance(dropped);
         if input.is_empty() && input.capacity() > 0 {
             *input = BytesMut::new();
         }
@@ -358,6 +369,16 @@ impl Wire {
         // If a reset cannot be had, closing is all that is left.
         let _ = socket2::SockRef::from(&*self.stream.borrow()).set_linger(Some(Duration::ZERO));
     }
+}
+
+/// Bytes of the empty lines at the front of `text`, which are ignored where a request
+/// is expected: some callers send one behind a body (RFC 9112 §2.2).
+fn empty_lines(text: &[u8]) -> usize {
+    let mut rest = text;
+    while let [b'\r', b'\n', behind @ ..] | [b'\n', behind @ ..] = rest {
+        rest = behind;
+    }
+    text.len() - rest.len()
 }
 
 /// What has been read is the caller's own business.

@@ -459,7 +459,7 @@ proptest! {
     #[test]
     fn messages_are_taken_apart_alike_in_whatever_pieces_they_come(
         messages in proptest::collection::vec(
-            ("[a-z\r]{0,30}", proptest::collection::vec(any::<u8>(), 0..200), any::<bool>(), any::<bool>()),
+            ("[a-z][a-z\r]{0,30}", proptest::collection::vec(any::<u8>(), 0..200), any::<bool>(), any::<bool>()),
             1..5,
         ),
         cuts in proptest::collection::vec(1_usize..60, 1..8),
