@@ -44,8 +44,10 @@
 //!
 //! One control thread (renewal, admin, commands) and N worker threads, each
 //! with its own runtime, connections, upstream pool, counters and log buffer.
-//! They share the listening socket, the token cells (`ArcSwap`) and counters
-//! that only their own thread writes.
+//! They share the listening socket, the token cells (`ArcSwap`), counters
+//! that only their own thread writes, and limits whose places are dealt out
+//! ([`quota`]): in a steady state a request writes to nothing that another
+//! thread's requests use.
 //!
 //! # Parts, and who may import whom
 //!

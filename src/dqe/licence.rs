@@ -73,13 +73,12 @@ pub fn without<'a>(text: &'a [u8], name: &str) -> Cow<'a, [u8]> {
 /// given, since DQE takes a name in another letter case for a missing one.
 /// Every other byte and the order stay as they are.
 pub fn set(text: &[u8], name: &str, token: &Encoded, out: &mut impl BufMut) {
+    if !may_hold(text, name) {
+        return append(text, name, token, out);
+    }
     let mut is_first = true;
     let mut is_set = false;
-    if !may_hold(text, name) {
-        // The common case.
-        out.put_slice(text);
-        is_first = text.is_empty();
-    } else if !text.is_empty() {
+    if !text.is_empty() {
         for parameter in parameters(text) {
             if !is_credential(parameter, name) {
                 separate(out, &mut is_first);
@@ -95,6 +94,16 @@ pub fn set(text: &[u8], name: &str, token: &Encoded, out: &mut impl BufMut) {
         separate(out, &mut is_first);
         write(name, token, out);
     }
+}
+
+/// Appends `text`, which has no parameter that carries a credential ([`is_in`]), to
+/// `out`, and `name` set to `token` behind it. What [`set`] does then.
+pub fn append(text: &[u8], name: &str, token: &Encoded, out: &mut impl BufMut) {
+    out.put_slice(text);
+    if !text.is_empty() {
+        out.put_u8(b'&');
+    }
+    write(name, token, out);
 }
 
 /// Most bytes that [`set`] appends for these.

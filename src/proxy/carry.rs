@@ -64,7 +64,10 @@ pub(super) enum Place {
     /// The token travels in the header only.
     #[default]
     Nowhere,
+    /// In the place of the caller's own.
     Query,
+    /// Behind a query that has none.
+    BehindQuery,
     Form,
 }
 
@@ -140,11 +143,16 @@ impl Call {
     pub(super) fn write_target(&self, token: &Carried, out: &mut BytesMut) {
         let target = &self.head.uri;
         match self.place {
-            Place::Query => {
+            Place::Query | Place::BehindQuery => {
                 let query = target.query().unwrap_or_default().as_bytes();
+                let parameter = self.route().parameter;
                 out.extend_from_slice(target.path().as_bytes());
                 out.extend_from_slice(b"?");
-                licence::set(query, self.route().parameter, &token.encoded, out);
+                if self.place == Place::Query {
+                    licence::set(query, parameter, &token.encoded, out);
+                } else {
+                    licence::append(query, parameter, &token.encoded, out);
+                }
             }
             Place::Nowhere | Place::Form => {
                 let target = target.path_and_query().map_or("/", PathAndQuery::as_str);
@@ -262,8 +270,10 @@ fn settle(route: &Route, target: &mut Uri, payload: &mut Payload) -> Result<Plac
         Place::Nowhere
     } else if in_form || (is_declared && !in_query) {
         Place::Form
-    } else {
+    } else if in_query {
         Place::Query
+    } else {
+        Place::BehindQuery
     };
     if in_query && place != Place::Query {
         *target = without_parameter(target, name)?;
