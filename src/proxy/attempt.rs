@@ -156,6 +156,10 @@ impl Checked {
     /// What is left of its life at `now`. Saves a look at the wall clock, which
     /// was read a moment ago.
     fn left(&self, now: Instant) -> Duration {
+        if now == self.at {
+            // As a rule: it is sent in the turn in which it was looked at.
+            return self.left;
+        }
         self.left
             .saturating_sub(now.saturating_duration_since(self.at))
     }
