@@ -306,14 +306,14 @@ fn a_server_that_stops_reading_is_blamed_itself() {
     let silent = Scripted::start(|_, stream| {
         let _ = stream
             .get_mut()
-            .set_read_timeout(Some(Duration::from_secs(5)));
-        std::thread::park_timeout(Duration::from_secs(2));
+            .set_read_timeout(Some(Duration::from_secs(30)));
+        std::thread::park_timeout(Duration::from_secs(15));
         false
     });
     let running = Setup::default()
         .server(silent.url())
-        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "300ms")
-        .set("UPSTREAM_FIRST_BYTE_TIMEOUT", "300ms")
+        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "2s")
+        .set("UPSTREAM_FIRST_BYTE_TIMEOUT", "2s")
         .start();
     running.wait_until_ready();
     let address = running.address;

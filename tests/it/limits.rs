@@ -412,7 +412,7 @@ fn short_of_memory_few_requests_are_let_in() {
     running.dqe.sandbox.clear_faults();
     eventually("there is a place again", || running.get(CALL).status == 200);
 
-    let large = Setup::default().set("LISTENER_MAX_MEMORY", "1GiB").start();
+    let large = Setup::default().set("LISTENER_MAX_MEMORY", "64GiB").start();
     large.wait_until_ready();
     assert_eq!(large.metric("dqe_proxy_memory_short"), Some(0.0));
 }
