@@ -55,6 +55,7 @@ impl Sending {
     /// The buffer, for the next answer.
     pub(super) fn take_buffer(&mut self) -> Vec<u8> {
         let buffer = std::mem::take(&mut self.output);
+        self.written = 0;
         if buffer.capacity() > LARGEST_KEPT {
             return Vec::new();
         }

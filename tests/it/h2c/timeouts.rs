@@ -97,6 +97,7 @@ fn a_caller_that_reads_nothing_is_let_go_whatever_it_still_sends() {
             .server(scripted.url())
             .set("LISTENER_IDLE_TIMEOUT", "1s"),
     );
+    let begun = Instant::now();
     let mut caller = Frames::open_narrow(running.address);
     let fields = [
         (":method", "POST"),
@@ -109,7 +110,6 @@ fn a_caller_that_reads_nothing_is_let_go_whatever_it_still_sends() {
     for number in 1..40 {
         caller.get(2 * number + 1, CALL);
     }
-    let begun = Instant::now();
     eventually("the connection has ended", || {
         caller.send_what_is_taken(&http2::frame(DATA, 0, 1, b"x"));
         std::thread::park_timeout(Duration::from_millis(50));
