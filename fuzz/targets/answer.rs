@@ -4,6 +4,7 @@
 
 use bytes::BytesMut;
 use dqe_proxy::upstream::hot_parts::{AnswerHead, BodyEnd, NotChunked, Unchunked, take_head};
+use dqe_proxy_fuzz::pieces;
 use http::StatusCode;
 use libfuzzer_sys::fuzz_target;
 
@@ -252,18 +253,4 @@ fn line(text: &[u8], longest: usize) -> Result<Line<'_>, NotChunked> {
         None if text.len() > longest + 1 => Err(NotChunked),
         None => Ok(None),
     }
-}
-
-/// `wire` cut at places that follow from `seed`; one byte each for 0.
-fn pieces(wire: &[u8], seed: u8) -> Vec<&[u8]> {
-    let (mut cut, mut rest, mut state) = (Vec::new(), wire, u32::from(seed));
-    while !rest.is_empty() {
-        state = state.wrapping_mul(1_664_525).wrapping_add(u32::from(seed));
-        let length = 1 + (state >> 24) as usize % 40;
-        let length = if seed == 0 { 1 } else { length.min(rest.len()) };
-        let (piece, after) = rest.split_at(length);
-        cut.push(piece);
-        rest = after;
-    }
-    cut
 }

@@ -3,6 +3,7 @@
 #![no_main]
 
 use dqe_proxy::dqe::licence::{self, Encoded};
+use dqe_proxy_fuzz::decoded;
 use libfuzzer_sys::fuzz_target;
 
 const CODE: &[u8] = b"COD&~1";
@@ -71,18 +72,6 @@ fn carries(parameter: &[u8], name: &str) -> bool {
 }
 
 fn form_decoded(text: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let (mut decoded, mut at) = (Vec::new(), 0);
-    while let Some(byte) = text.get(at) {
-        at += 1;
-        decoded.push(match (byte, digit(at), digit(at + 1)) {
-            (b'%', Some(high), Some(low)) => {
-                at += 2;
-                u8::try_from(high * 16 + low).unwrap()
-            }
-            (b'+', ..) => b' ',
-            _ => *byte,
-        });
-    }
-    decoded
+    let spaces = |byte: &u8| if *byte == b'+' { b' ' } else { *byte };
+    decoded(&text.iter().map(spaces).collect::<Vec<_>>())
 }

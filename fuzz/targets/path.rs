@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use dqe_proxy::dqe::catalogue::{CATALOGUE, LICENCE};
 use dqe_proxy::dqe::{Carriage, Scope, TokenPath};
 use dqe_proxy::proxy::route::{Pattern, RouteTable, Rule};
+use dqe_proxy_fuzz::decoded;
 use http::Uri;
 use libfuzzer_sys::fuzz_target;
 
@@ -126,20 +127,4 @@ fn is_version(segment: &str) -> bool {
 fn names(path: &str) -> Vec<String> {
     let names = path.split('/').filter(|name| !name.is_empty());
     names.map(str::to_ascii_lowercase).collect()
-}
-
-fn decoded(text: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let (mut decoded, mut at) = (Vec::new(), 0);
-    while let Some(byte) = text.get(at) {
-        at += 1;
-        decoded.push(match (byte, digit(at), digit(at + 1)) {
-            (b'%', Some(high), Some(low)) => {
-                at += 2;
-                u8::try_from(high * 16 + low).unwrap()
-            }
-            _ => *byte,
-        });
-    }
-    decoded
 }

@@ -6,6 +6,7 @@ use std::iter::once;
 
 use dqe_proxy::http1::{Framing, SpareFields};
 use dqe_proxy::server::hot_parts::{Received, read_request};
+use dqe_proxy_fuzz::pieces;
 use http::{StatusCode, Uri, Version};
 use libfuzzer_sys::fuzz_target;
 
@@ -269,18 +270,4 @@ fn check_connection(received: &Received, raw: &RawHead<'_>) {
     let expects = raw.values("expect").last();
     let expects = expects.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     assert_eq!(received.expects, is_11 && expects);
-}
-
-/// `wire` cut at places that follow from `seed`; one byte each for 0.
-fn pieces(wire: &[u8], seed: u8) -> Vec<&[u8]> {
-    let (mut cut, mut rest, mut state) = (Vec::new(), wire, u32::from(seed));
-    while !rest.is_empty() {
-        state = state.wrapping_mul(1_664_525).wrapping_add(u32::from(seed));
-        let length = 1 + (state >> 24) as usize % 40;
-        let length = if seed == 0 { 1 } else { length.min(rest.len()) };
-        let (piece, after) = rest.split_at(length);
-        cut.push(piece);
-        rest = after;
-    }
-    cut
 }
