@@ -22,9 +22,20 @@ fn connected(running: &Running) -> Connection {
 }
 
 fn ready() -> Running {
-    let running = Running::start();
+    ready_with(Setup::default())
+}
+
+fn ready_with(setup: Setup) -> Running {
+    let running = setup.start();
     running.wait_until_ready();
     running
+}
+
+/// Sends the request, which is answered.
+#[track_caller]
+fn call_on(connection: &mut Connection) {
+    connection.send(REQUEST);
+    assert_eq!(connection.answer().status, 200);
 }
 
 #[test]
@@ -32,8 +43,7 @@ fn a_connection_is_parked_before_its_first_byte_and_after_each_answer() {
     let running = ready();
     let mut connection = connected(&running);
     for _ in 0..3 {
-        connection.send(REQUEST);
-        assert_eq!(connection.answer().status, 200);
+        call_on(&mut connection);
         parked(&running, 1.0);
     }
     drop(connection);
@@ -69,8 +79,7 @@ fn the_rest_of_a_refused_body_is_never_taken_for_a_request() {
     // Longer than it takes to be parked.
     let mut others: Vec<Connection> = (0..3).map(|_| Connection::open(running.address)).collect();
     for other in &mut others {
-        other.send(REQUEST);
-        assert_eq!(other.answer().status, 200);
+        call_on(other);
     }
     parked(&running, 3.0);
     let mut second = connection.second_half();
@@ -94,15 +103,11 @@ fn requests_sent_together_are_answered_one_by_one_and_then_it_is_parked() {
     assert_eq!(running.received().len(), 10);
 }
 
-/// What came in one breath with the last request stays the beginning of the next.
 /// Old programs send an empty line behind a body (RFC 9112 §2.2). It begins no
 /// request, whose time would run from then on.
 #[test]
 fn a_connection_idles_on_with_an_empty_line_on_it() {
-    let running = Setup::default()
-        .set("LISTENER_HEADER_TIMEOUT", "300ms")
-        .start();
-    running.wait_until_ready();
+    let running = ready_with(Setup::default().set("LISTENER_HEADER_TIMEOUT", "300ms"));
     for line in ["\r\n", "\n", "\r\n\r\n"] {
         for is_late in [false, true] {
             let mut connection = connected(&running);
@@ -126,6 +131,7 @@ fn a_connection_idles_on_with_an_empty_line_on_it() {
     }
 }
 
+/// What came in one breath with the last request stays the beginning of the next.
 #[test]
 fn half_a_request_that_came_with_the_last_one_is_kept() {
     let running = ready();
@@ -136,8 +142,7 @@ fn half_a_request_that_came_with_the_last_one_is_kept() {
         assert_eq!(connection.answer().status, 200);
         // Others are parked meanwhile, so this one has had the time to be.
         let mut other = connected(&running);
-        other.send(REQUEST);
-        assert_eq!(other.answer().status, 200);
+        call_on(&mut other);
         parked(&running, 1.0);
         connection.send(rest);
         assert_eq!(connection.answer().status, 200, "cut at {at}");
@@ -164,11 +169,11 @@ fn a_request_that_comes_byte_by_byte_is_read_from_a_parked_connection() {
 /// is that of a head, whether the beginning came alone or with a request.
 #[test]
 fn a_head_that_does_not_end_has_the_time_of_a_head() {
-    let running = Setup::default()
-        .set("LISTENER_HEADER_TIMEOUT", "600ms")
-        .set("LISTENER_IDLE_TIMEOUT", "60s")
-        .start();
-    running.wait_until_ready();
+    let running = ready_with(
+        Setup::default()
+            .set("LISTENER_HEADER_TIMEOUT", "600ms")
+            .set("LISTENER_IDLE_TIMEOUT", "60s"),
+    );
     for before in ["", REQUEST] {
         let mut connection = connected(&running);
         let sent = Instant::now();
@@ -185,16 +190,12 @@ fn a_head_that_does_not_end_has_the_time_of_a_head() {
 
 #[test]
 fn a_parked_connection_is_closed_when_its_idle_time_is_over_and_not_before() {
-    let running = Setup::default()
-        .set("LISTENER_IDLE_TIMEOUT", "900ms")
-        .start();
-    running.wait_until_ready();
+    let running = ready_with(Setup::default().set("LISTENER_IDLE_TIMEOUT", "900ms"));
     for is_new in [true, false] {
         let mut connection = connected(&running);
         let mut idle_since = Instant::now();
         if !is_new {
-            connection.send(REQUEST);
-            assert_eq!(connection.answer().status, 200);
+            call_on(&mut connection);
             idle_since = Instant::now();
             parked(&running, 1.0);
         }
@@ -240,11 +241,11 @@ fn an_old_callers_kept_connection_ends_in_order() {
         };
         stream.get_mut().write_all(answer.as_bytes()).is_ok()
     });
-    let running = Setup::default()
-        .server(scripted.url())
-        .set("LISTENER_IDLE_TIMEOUT", "500ms")
-        .start();
-    running.wait_until_ready();
+    let running = ready_with(
+        Setup::default()
+            .server(scripted.url())
+            .set("LISTENER_IDLE_TIMEOUT", "500ms"),
+    );
     let mut caller = Connection::open_narrow(running.address);
     let old = |target: &str| format!("GET {target} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     caller.send(old("/TEL/?short"));
@@ -262,8 +263,7 @@ fn an_old_callers_kept_connection_ends_in_order() {
 fn a_caller_that_closes_its_half_of_a_parked_connection_ends_it() {
     let running = ready();
     let mut connection = connected(&running);
-    connection.send(REQUEST);
-    assert_eq!(connection.answer().status, 200);
+    call_on(&mut connection);
     parked(&running, 1.0);
     connection.finish_sending();
     assert!(connection.is_at_end());
@@ -276,8 +276,7 @@ fn a_caller_that_closes_its_half_of_a_parked_connection_ends_it() {
 /// Whoever leaves a request is not answered: DQE's connection is closed with it.
 #[test]
 fn a_caller_that_leaves_in_mid_request_frees_its_place() {
-    let running = Setup::default().fault("business:hang").start();
-    running.wait_until_ready();
+    let running = ready_with(Setup::default().fault("business:hang"));
     for body in ["", "Tel=1"] {
         let mut connection = Connection::open(running.address);
         connection.send(format!(
@@ -297,8 +296,7 @@ fn a_caller_that_leaves_in_mid_request_frees_its_place() {
 
 #[test]
 fn a_drain_closes_parked_connections_at_once_and_answers_what_they_send_last() {
-    let running = Setup::default().set("LISTENER_IDLE_TIMEOUT", "60s").start();
-    running.wait_until_ready();
+    let running = ready_with(Setup::default().set("LISTENER_IDLE_TIMEOUT", "60s"));
     let mut connections: Vec<Connection> = (0..20).map(|_| connected(&running)).collect();
     running.end().unwrap();
     for connection in &mut connections {
@@ -308,10 +306,7 @@ fn a_drain_closes_parked_connections_at_once_and_answers_what_they_send_last() {
 
 #[test]
 fn parked_connections_count_among_those_that_are_allowed() {
-    let running = Setup::default()
-        .set("LISTENER_MAX_CONNECTIONS", "16")
-        .start();
-    running.wait_until_ready();
+    let running = ready_with(Setup::default().set("LISTENER_MAX_CONNECTIONS", "16"));
     let connections: Vec<Connection> = (0..16).map(|_| connected(&running)).collect();
     let mut surplus = Connection::open(running.address);
     assert_eq!(surplus.answer().status, 503);
@@ -332,11 +327,11 @@ fn the_tail_of_an_answer_that_is_read_late_is_not_lost() {
         let answer = [answer.into_bytes(), vec![b'x'; size]].concat();
         std::io::Write::write_all(stream.get_mut(), &answer).is_ok()
     });
-    let running = Setup::default()
-        .server(scripted.url())
-        .set("LISTENER_HEADER_TIMEOUT", "500ms")
-        .start();
-    running.wait_until_ready();
+    let running = ready_with(
+        Setup::default()
+            .server(scripted.url())
+            .set("LISTENER_HEADER_TIMEOUT", "500ms"),
+    );
     // Between what the sockets take and what is too much for the proxy as well.
     let (mut ends, mut stays) = (32 * 1024, 64 * 1024 * 1024);
     let mut calls = 0;
@@ -380,8 +375,7 @@ fn the_tail_of_an_answer_that_is_read_late_is_not_lost() {
 /// on it is a request any more, and it ends however long idle ones may stay.
 #[test]
 fn a_connection_whose_last_answer_is_written_is_never_parked() {
-    let running = Setup::default().set("LISTENER_IDLE_TIMEOUT", "60s").start();
-    running.wait_until_ready();
+    let running = ready_with(Setup::default().set("LISTENER_IDLE_TIMEOUT", "60s"));
     let last = "POST /TEL/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 14\r\n\r\n";
     let mut whole = Connection::open(running.address);
     whole.send(format!("{last}Tel=0612345678"));
@@ -413,8 +407,7 @@ fn a_drain_leaves_time_to_read_the_tail_of_an_answer() {
         let answer = [answer.into_bytes(), vec![b'x'; size]].concat();
         std::io::Write::write_all(stream.get_mut(), &answer).is_ok()
     });
-    let running = Setup::default().server(scripted.url()).start();
-    running.wait_until_ready();
+    let running = ready_with(Setup::default().server(scripted.url()));
     // Wherever the limit of what the sockets take is, some are a little above it.
     let sizes: Vec<usize> = (24..72).map(|piece| piece * 64 * 1024).collect();
     let mut callers: Vec<Connection> = Vec::new();

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::support::TOKEN;
+use crate::support::{TOKEN, read_body, read_head, serve_each};
 
 /// What no caller ever sees.
 pub(super) const SECRETS: [&str; 3] = [TOKEN, "S3CR3T", "L1C3NC3"];
@@ -43,12 +43,7 @@ impl Server {
             violations: Arc::default(),
         };
         let at_work = server.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let at_work = at_work.clone();
-                std::thread::spawn(move || at_work.serve(stream));
-            }
-        });
+        serve_each(listener, move |stream| at_work.serve(stream));
         server
     }
 
@@ -68,14 +63,7 @@ impl Server {
     fn serve(&self, stream: TcpStream) {
         stream.set_nodelay(true).unwrap();
         let mut stream = BufReader::new(stream);
-        loop {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                match stream.read_until(b'\n', &mut head) {
-                    Ok(read) if read > 0 => {}
-                    Ok(_) | Err(_) => return,
-                }
-            }
+        while let Some(head) = read_head(&mut stream) {
             if head.starts_with(b"POST /oauth/access_token/ HTTP/1.1\r\n") {
                 grant(&head, &mut stream);
                 continue;
@@ -301,15 +289,10 @@ fn answer(number: u64, head: &[u8], stream: &mut TcpStream) -> bool {
 }
 
 fn grant(head: &[u8], stream: &mut BufReader<TcpStream>) {
-    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "));
-    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-    if stream.read_exact(&mut body).is_err() {
+    let Some(body) = read_body(head, stream) else {
         return;
-    }
-    let body = String::from_utf8_lossy(&body).into_owned();
+    };
+    let body = String::from_utf8_lossy(&body);
     let scope = body
         .split('&')
         .find_map(|pair| pair.strip_prefix("scope="))

@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, eventually, read_head, serve_each};
 
 /// How every token begins that the recorder grants; the scope follows.
 pub(crate) const TOKEN: &str = "T0K3N-";
@@ -100,12 +100,7 @@ impl Recorder {
             state: Arc::default(),
         };
         let at_work = recorder.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let at_work = at_work.clone();
-                std::thread::spawn(move || at_work.serve(stream));
-            }
-        });
+        serve_each(listener, move |stream| at_work.serve(stream));
         recorder
     }
 
@@ -236,17 +231,6 @@ fn end(reaction: &Reaction, stream: &mut BufReader<TcpStream>) -> bool {
             false
         }
     }
-}
-
-fn read_head(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read_until(b'\n', &mut head) {
-            Ok(read) if read > 0 => {}
-            Ok(_) | Err(_) => return None,
-        }
-    }
-    Some(head)
 }
 
 /// Whether the body was read to its end, and the body.

@@ -1,11 +1,13 @@
 //! A server that answers calls with raw bytes, for what the fake DQE is too
 //! well-behaved to say. Its token endpoint grants everything.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use super::{read_body, read_head, serve_each};
 
 /// The server; its threads end with the test.
 #[derive(Clone)]
@@ -36,31 +38,27 @@ impl Scripted {
             url: format!("http://{}", listener.local_addr().unwrap()),
             heads: Arc::default(),
         };
-        let (heads, script) = (Arc::clone(&scripted.heads), Arc::new(script));
-        let granted = Arc::new(AtomicUsize::new(0));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (heads, script) = (Arc::clone(&heads), Arc::clone(&script));
-                let (hold, granted) = (Arc::clone(&hold), Arc::clone(&granted));
-                std::thread::spawn(move || {
-                    let mut stream = BufReader::new(stream);
-                    while let Some(head) = read_head(&mut stream) {
-                        let asks_for_token = ["/oauth/access_token", "/ACCESS_TOKEN/"]
-                            .map(|path| head.contains(path));
-                        let goes_on = if asks_for_token.contains(&true) {
-                            while hold.load(Ordering::Relaxed) {
-                                std::thread::park_timeout(Duration::from_millis(2));
-                            }
-                            grant(granted.fetch_add(1, Ordering::Relaxed), &head, &mut stream)
-                        } else {
-                            heads.lock().unwrap().push(head.clone());
-                            script(&head, &mut stream)
-                        };
-                        if !goes_on {
-                            return;
-                        }
+        let heads = Arc::clone(&scripted.heads);
+        let granted = AtomicUsize::new(0);
+        serve_each(listener, move |stream| {
+            let mut stream = BufReader::new(stream);
+            while let Some(head) = read_head(&mut stream) {
+                let text = String::from_utf8_lossy(&head).into_owned();
+                let asks_for_token =
+                    ["/oauth/access_token", "/ACCESS_TOKEN/"].map(|path| text.contains(path));
+                let goes_on = if asks_for_token.contains(&true) {
+                    while hold.load(Ordering::Relaxed) {
+                        std::thread::park_timeout(Duration::from_millis(2));
                     }
-                });
+                    let number = granted.fetch_add(1, Ordering::Relaxed);
+                    read_body(&head, &mut stream).is_some() && grant(number, stream.get_mut())
+                } else {
+                    heads.lock().unwrap().push(text.clone());
+                    script(&text, &mut stream)
+                };
+                if !goes_on {
+                    return;
+                }
             }
         });
         scripted
@@ -85,26 +83,7 @@ impl Scripted {
     }
 }
 
-fn read_head(stream: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        if stream.read_until(b'\n', &mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    Some(String::from_utf8_lossy(&head).into_owned())
-}
-
-fn grant(number: usize, head: &str, stream: &mut BufReader<TcpStream>) -> bool {
-    let length = head.to_ascii_lowercase();
-    let length = length
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"))
-        .map_or(0, |length| length.trim().parse().unwrap());
-    let mut body = vec![0; length];
-    if stream.read_exact(&mut body).is_err() {
-        return false;
-    }
+fn grant(number: usize, stream: &mut TcpStream) -> bool {
     let reply = format!(
         r#"{{"access_token":"TKscripted-by-a-test-{number}","token_type":"Bearer","expires_in":300}}"#
     );
@@ -112,5 +91,5 @@ fn grant(number: usize, head: &str, stream: &mut BufReader<TcpStream>) -> bool {
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{reply}",
         reply.len()
     );
-    stream.get_mut().write_all(reply.as_bytes()).is_ok()
+    stream.write_all(reply.as_bytes()).is_ok()
 }

@@ -1,10 +1,12 @@
 //! A server whose token endpoint says whatever a story wants; a business call
 //! is answered `[]`.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{read_body, read_head, serve_each};
 
 /// The server; its threads end with the test.
 pub(crate) struct TokenEndpoint {
@@ -27,24 +29,20 @@ impl TokenEndpoint {
             Arc::clone(&server.token_requests),
             Arc::clone(&server.calls),
         );
-        let reply = Arc::new(reply);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (tokens, calls) = (Arc::clone(&tokens), Arc::clone(&calls));
-                let reply = Arc::clone(&reply);
-                std::thread::spawn(move || {
-                    let mut stream = BufReader::new(stream);
-                    let Some(head) = read_request(&mut stream) else {
-                        return;
-                    };
-                    if head.contains("/oauth/access_token") {
-                        tokens.fetch_add(1, Ordering::Relaxed);
-                        reply(stream.get_mut());
-                    } else {
-                        calls.fetch_add(1, Ordering::Relaxed);
-                        let _ = stream.get_mut().write_all(&ok("[]"));
-                    }
-                });
+        serve_each(listener, move |stream| {
+            let mut stream = BufReader::new(stream);
+            let Some(head) = read_head(&mut stream) else {
+                return;
+            };
+            if read_body(&head, &mut stream).is_none() {
+                return;
+            }
+            if String::from_utf8_lossy(&head).contains("/oauth/access_token") {
+                tokens.fetch_add(1, Ordering::Relaxed);
+                reply(stream.get_mut());
+            } else {
+                calls.fetch_add(1, Ordering::Relaxed);
+                let _ = stream.get_mut().write_all(&ok("[]"));
             }
         });
         server
@@ -80,20 +78,4 @@ fn ok(body: &str) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
-}
-
-fn read_request(stream: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if stream.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let length = head.to_ascii_lowercase();
-    let length = length
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"))
-        .map_or(0, |length| length.trim().parse().unwrap());
-    stream.read_exact(&mut vec![0; length]).ok()?;
-    Some(head)
 }

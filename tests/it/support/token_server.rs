@@ -1,9 +1,11 @@
 //! A token endpoint of its own: each call is answered with the bytes the story
 //! says, and kept.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+
+use super::read_body;
 
 /// One call as it arrived.
 #[derive(Clone, Debug)]
@@ -101,19 +103,14 @@ pub(crate) fn granted() -> Vec<u8> {
 }
 
 fn read_call(stream: &mut BufReader<TcpStream>) -> Option<TokenCall> {
+    // What is no text, as a handshake of TLS, is hung up on at once.
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head).ok()? == 0 {
             return None;
         }
     }
-    let lower = head.to_ascii_lowercase();
-    let length = lower
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"))
-        .map_or(0, |length| length.trim().parse().unwrap());
-    let mut form = vec![0; length];
-    stream.read_exact(&mut form).ok()?;
+    let form = read_body(head.as_bytes(), stream)?;
     Some(TokenCall {
         line: head.lines().next()?.to_owned(),
         form: String::from_utf8(form).ok()?,

@@ -9,7 +9,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, read_body, read_head, serve_each};
 
 /// How the server leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +107,7 @@ impl Server {
             state: Arc::default(),
         };
         let at_work = server.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let at_work = at_work.clone();
-                std::thread::spawn(move || at_work.serve(stream));
-            }
-        });
+        serve_each(listener, move |stream| at_work.serve(stream));
         server
     }
 
@@ -174,9 +169,13 @@ impl Server {
                 self.state.lock().unwrap().heard = Some(heard);
                 return self.leave(leaves, stream);
             }
-            let Some((head, request_body)) = read_request(&mut stream) else {
+            let Some(head) = read_head(&mut stream) else {
                 return;
             };
+            let Some(request_body) = read_body(&head, &mut stream) else {
+                return;
+            };
+            let head = String::from_utf8_lossy(&head);
             if head.starts_with("POST /oauth/access_token/ ") {
                 grant(stream.get_mut());
                 continue;
@@ -254,24 +253,6 @@ fn word(text: &str, name: &str) -> Option<String> {
     let start = text.find(name)? + name.len();
     let word = text[start..].split(['&', ' ', '\r', '"']).next()?;
     Some(word.to_owned())
-}
-
-fn read_request(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        if stream.read_until(b'\n', &mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let lower = head.to_ascii_lowercase();
-    let length = lower
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"))
-        .map_or(0, |length| length.trim().parse().unwrap());
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).ok()?;
-    Some((head, body))
 }
 
 fn grant(stream: &mut TcpStream) {

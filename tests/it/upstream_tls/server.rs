@@ -1,7 +1,7 @@
 //! A server whose TLS is as wrong as a story wants, and that writes down every
 //! byte it gets, before the handshake and within it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use rcgen::{
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, read_body, read_head, serve_each};
 
 /// What every token begins with that the server grants.
 pub(super) const TOKEN: &str = "TK-behind-tls";
@@ -132,12 +132,7 @@ impl Server {
             })),
         };
         let at_work = server.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let at_work = at_work.clone();
-                std::thread::spawn(move || at_work.serve(stream));
-            }
-        });
+        serve_each(listener, move |stream| at_work.serve(stream));
         server
     }
 
@@ -201,25 +196,15 @@ impl Server {
 
     fn speak(&self, stream: StreamOwned<ServerConnection, Recording>) {
         let mut stream = BufReader::new(stream);
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            match stream.read_until(b'\n', &mut head) {
-                Ok(read) if read > 0 => {}
-                Ok(_) | Err(_) => return,
-            }
-        }
-        self.state.lock().unwrap().said.extend_from_slice(&head);
-        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length:"))
-            .map_or(0, |length| length.trim().parse().unwrap());
-        let mut body = vec![0; length];
-        if stream.read_exact(&mut body).is_err() {
+        let Some(head) = read_head(&mut stream) else {
             return;
-        }
+        };
+        self.state.lock().unwrap().said.extend_from_slice(&head);
+        let Some(body) = read_body(&head, &mut stream) else {
+            return;
+        };
         self.state.lock().unwrap().said.extend_from_slice(&body);
-        if head.contains("/oauth/access_token") {
+        if String::from_utf8_lossy(&head).contains("/oauth/access_token") {
             let reply =
                 format!(r#"{{"access_token":"{TOKEN}","token_type":"Bearer","expires_in":86400}}"#);
             let length = reply.len();
