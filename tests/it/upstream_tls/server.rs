@@ -125,7 +125,11 @@ impl Server {
             port: listener.local_addr().unwrap().port(),
             state: Arc::new(Mutex::new(State {
                 conduct,
-                answer: ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", End::Told),
+                // Said, or a proxy that has not seen the end yet would send its next call there.
+                answer: (
+                    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+                    End::Told,
+                ),
                 raw: Vec::new(),
                 said: Vec::new(),
                 connections: 0,
