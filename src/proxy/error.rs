@@ -4,6 +4,9 @@
 //! same word in the problem body, in `Proxy-Status`, in the metrics, in the
 //! log and in the documentation.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use http::StatusCode;
 
 use crate::dqe::relay::InvalidBody;
@@ -261,7 +264,7 @@ pub enum ProxyError {
 }
 
 /// How an error looks to a caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appearance {
     /// Status of the answer.
     pub status: StatusCode,
@@ -269,315 +272,275 @@ pub struct Appearance {
     pub code: Code,
     /// Error type registered by RFC 9209 §2.3.
     pub proxy_status: &'static str,
-    /// One public sentence: what happened and whose side it is on.
-    pub sentence: &'static str,
+    /// What the caller may read: a fixed sentence that says what happened and whose
+    /// side it is on, and where there is more to say of this one, that behind it.
+    pub detail: Cow<'static, str>,
+    /// Seconds for `Retry-After`, where coming back makes sense.
+    pub retry_after: Option<u64>,
+}
+
+impl Appearance {
+    fn new(
+        status: StatusCode,
+        code: Code,
+        proxy_status: &'static str,
+        sentence: &'static str,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            proxy_status,
+            detail: sentence.into(),
+            retry_after: None,
+        }
+    }
+
+    fn because(self, reason: fmt::Arguments<'_>) -> Self {
+        Self {
+            detail: format!("{} {reason}", self.detail).into(),
+            ..self
+        }
+    }
+
+    fn retry_after(self, retry_after: Option<u64>) -> Self {
+        Self {
+            retry_after,
+            ..self
+        }
+    }
 }
 
 impl ProxyError {
-    /// Status, code and public sentence. The cause behind it goes to the log only.
+    /// All there is to say of it to a caller. The cause behind it goes to the log only.
     #[must_use]
     pub fn appearance(&self) -> Appearance {
-        let (status, code, proxy_status, sentence) = match self {
-            Self::TargetNotAllowed => (
+        match self {
+            Self::TargetNotAllowed => Appearance::new(
                 StatusCode::BAD_REQUEST,
                 Code::TargetNotAllowed,
                 "http_request_error",
                 "The path is written in a way that is not forwarded: dot segments, empty segments, backslashes, semicolons and encoded slashes or dots are refused.",
             ),
-            Self::TargetTooLong => (
+            Self::TargetTooLong => Appearance::new(
                 StatusCode::URI_TOO_LONG,
                 Code::TargetTooLong,
                 "http_request_error",
                 "The request target is longer than 8000 bytes.",
             ),
-            Self::FieldsTooLarge => (
+            Self::FieldsTooLarge => Appearance::new(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 Code::FieldsTooLarge,
                 "http_request_error",
                 "The head of the request is larger, or has more fields, than the proxy accepts (listener.max_head, listener.max_fields).",
             ),
-            Self::RouteNotFound => (
+            Self::RouteNotFound => Appearance::new(
                 StatusCode::NOT_FOUND,
                 Code::RouteNotFound,
                 "http_request_denied",
                 "This proxy forwards known DQE paths only, and this is not one of them. Check the spelling, or add a [[route]] to its settings.",
             ),
-            Self::ScopeNotConfigured => (
+            Self::ScopeNotConfigured => Appearance::new(
                 StatusCode::NOT_FOUND,
                 Code::ScopeNotConfigured,
                 "http_request_denied",
                 "This DQE path is known, but its scope is not in dqe.scopes of the proxy's settings.",
             ),
-            Self::HostInvalid => (
+            Self::HostInvalid => Appearance::new(
                 StatusCode::BAD_REQUEST,
                 Code::HostInvalid,
                 "http_request_error",
                 "An HTTP/1.1 request has exactly one Host field, with a host name in it.",
             ),
-            Self::CodingNotSupported => (
+            Self::CodingNotSupported => Appearance::new(
                 StatusCode::NOT_IMPLEMENTED,
                 Code::CodingNotSupported,
                 "http_request_error",
                 "The body's Transfer-Encoding is not chunked alone.",
             ),
-            Self::MethodNotAllowed => (
+            Self::MethodNotAllowed => Appearance::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 Code::MethodNotAllowed,
                 "http_request_denied",
                 "CONNECT and TRACE are not forwarded.",
             ),
-            Self::HostNotAllowed => (
+            Self::HostNotAllowed => Appearance::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 Code::HostNotAllowed,
                 "http_request_denied",
                 "This Host name is not in listener.hosts of the proxy's settings.",
             ),
-            Self::CrossSiteRefused => (
+            Self::CrossSiteRefused => Appearance::new(
                 StatusCode::FORBIDDEN,
                 Code::CrossSiteRefused,
                 "http_request_denied",
                 "A web page of another site may call this proxy only when its origin is in cors.origins of the proxy's settings.",
             ),
-            Self::LoopDetected => (
+            Self::LoopDetected => Appearance::new(
                 StatusCode::LOOP_DETECTED,
                 Code::LoopDetected,
                 "proxy_loop_detected",
                 "The request has already been through this proxy: its server address leads back to itself.",
             ),
-            Self::CallerTimeout => (
+            Self::CallerTimeout => Appearance::new(
                 StatusCode::REQUEST_TIMEOUT,
                 Code::CallerTimeout,
                 "http_request_error",
                 "The body of the request stopped coming.",
             ),
-            Self::CallerBody => (
+            Self::CallerBody => Appearance::new(
                 StatusCode::BAD_REQUEST,
                 Code::CallerBody,
                 "http_request_error",
                 "The body of the request broke off or is not framed as HTTP demands.",
             ),
-            Self::FormTooLarge => (
+            Self::FormTooLarge => Appearance::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 Code::FormTooLarge,
                 "http_request_error",
                 "A form is read whole on its way to DQE and may have 65536 bytes at most.",
             ),
-            Self::RelayMethod => (
+            Self::RelayMethod => Appearance::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 Code::MethodNotAllowed,
                 "http_request_denied",
                 "This is a relay path: the URL of a DQE call is posted to it.",
             ),
-            Self::RelayBody(_) => (
+            Self::RelayBody(why) => Appearance::new(
                 StatusCode::BAD_REQUEST,
                 Code::RelayBodyInvalid,
                 "http_request_error",
                 "The body of a relayed call is a form with the field \"url\", or the JSON {\"url\": …}.",
-            ),
-            Self::RelayUrl { .. } => (
+            )
+            .because(format_args!("What is wrong: {why}.")),
+            Self::RelayUrl { why } => Appearance::new(
                 StatusCode::BAD_REQUEST,
                 Code::RelayUrlNotAllowed,
                 "http_request_denied",
                 "A relayed call is one of a known DQE path, on the DQE server of the proxy's settings or without a server.",
-            ),
-            Self::BodyTooLarge => (
+            )
+            .because(format_args!("What is wrong: {why}.")),
+            Self::BodyTooLarge => Appearance::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 Code::BodyTooLarge,
                 "http_request_error",
                 "The body of the request is longer than the proxy accepts on this path (listener.max_body, or max_body of its route).",
             ),
-            Self::TooManyRequests => (
+            Self::TooManyRequests => Appearance::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Code::TooManyRequests,
                 "connection_limit_reached",
                 "As many requests are being answered as the proxy takes at the same time (listener.max_requests).",
-            ),
-            Self::MemoryShort => (
+            )
+            .retry_after(Some(1)),
+            Self::MemoryShort => Appearance::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Code::MemoryShort,
                 "proxy_internal_error",
                 "The proxy is short of memory and answers fewer requests at the same time (listener.max_memory).",
-            ),
-            Self::TokenUnavailable { .. } => (
+            )
+            .retry_after(Some(1)),
+            Self::TokenUnavailable {
+                sentence: why,
+                retry_after,
+            } => Appearance::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Code::TokenUnavailable,
                 "proxy_internal_error",
                 "The proxy has no usable token for this path at the moment.",
-            ),
-            Self::CredentialRejected { .. } => (
+            )
+            .because(format_args!("Reason: {why}."))
+            .retry_after(Some(*retry_after)),
+            Self::CredentialRejected { status, renewing } => Appearance::new(
                 StatusCode::BAD_GATEWAY,
                 Code::CredentialRejected,
                 "http_request_denied",
                 "DQE refused the credential that the proxy put on the call. The caller's request is not at fault.",
-            ),
-            Self::Upstream(error) => return upstream_appearance(error),
-            Self::RedirectLoop => (
+            )
+            .because(format_args!("Its status was {status}."))
+            .retry_after(renewing.then_some(1)),
+            Self::Upstream(error) => upstream_appearance(error),
+            Self::RedirectLoop => Appearance::new(
                 StatusCode::BAD_GATEWAY,
                 Code::RedirectLoop,
                 "http_protocol_error",
                 "The DQE server redirects this call in a circle.",
             ),
-            Self::AnswerCoded { .. } => (
+            Self::AnswerCoded { status } => Appearance::new(
                 StatusCode::BAD_GATEWAY,
                 Code::AnswerCoded,
                 "http_response_content_coding_error",
                 "The DQE server answered in a content coding that it was asked not to use.",
-            ),
-            Self::ConnectTimeout => (
+            )
+            .because(format_args!("Its status was {status}.")),
+            Self::ConnectTimeout => Appearance::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 Code::ConnectTimeout,
                 "connection_timeout",
                 "Connecting to the DQE server took too long.",
             ),
-            Self::AnswerTimeout => (
+            Self::AnswerTimeout => Appearance::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 Code::AnswerTimeout,
                 "http_response_timeout",
                 "The DQE server did not begin to answer in time.",
             ),
-            Self::TotalTimeout => (
+            Self::TotalTimeout => Appearance::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 Code::TotalTimeout,
                 "http_response_timeout",
                 "The request took longer in all than the proxy allows.",
             ),
-        };
-        Appearance {
-            status,
-            code,
-            proxy_status,
-            sentence,
-        }
-    }
-
-    /// Seconds for `Retry-After`, where coming back makes sense.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<u64> {
-        match self {
-            Self::TokenUnavailable { retry_after, .. } => Some(*retry_after),
-            Self::CredentialRejected { renewing: true, .. }
-            | Self::TooManyRequests
-            | Self::MemoryShort
-            | Self::Upstream(UpstreamError::Full | UpstreamError::NoSocket(_)) => Some(1),
-            Self::CredentialRejected {
-                renewing: false, ..
-            }
-            | Self::TargetNotAllowed
-            | Self::TargetTooLong
-            | Self::FieldsTooLarge
-            | Self::RouteNotFound
-            | Self::ScopeNotConfigured
-            | Self::HostInvalid
-            | Self::CodingNotSupported
-            | Self::MethodNotAllowed
-            | Self::HostNotAllowed
-            | Self::CrossSiteRefused
-            | Self::LoopDetected
-            | Self::CallerTimeout
-            | Self::CallerBody
-            | Self::FormTooLarge
-            | Self::BodyTooLarge
-            | Self::RelayMethod
-            | Self::RelayBody(_)
-            | Self::RelayUrl { .. }
-            | Self::Upstream(_)
-            | Self::RedirectLoop
-            | Self::AnswerCoded { .. }
-            | Self::ConnectTimeout
-            | Self::AnswerTimeout
-            | Self::TotalTimeout => None,
-        }
-    }
-
-    /// What the caller may read beyond the fixed sentence.
-    #[must_use]
-    pub fn detail(&self) -> String {
-        let sentence = self.appearance().sentence;
-        match self {
-            Self::TokenUnavailable { sentence: why, .. } => format!("{sentence} Reason: {why}."),
-            Self::RelayBody(why) => format!("{sentence} What is wrong: {why}."),
-            Self::RelayUrl { why } => format!("{sentence} What is wrong: {why}."),
-            Self::CredentialRejected { status, .. } | Self::AnswerCoded { status } => {
-                format!("{sentence} Its status was {status}.")
-            }
-            Self::TargetNotAllowed
-            | Self::TargetTooLong
-            | Self::FieldsTooLarge
-            | Self::RouteNotFound
-            | Self::ScopeNotConfigured
-            | Self::HostInvalid
-            | Self::CodingNotSupported
-            | Self::MethodNotAllowed
-            | Self::HostNotAllowed
-            | Self::CrossSiteRefused
-            | Self::LoopDetected
-            | Self::CallerTimeout
-            | Self::CallerBody
-            | Self::FormTooLarge
-            | Self::BodyTooLarge
-            | Self::TooManyRequests
-            | Self::MemoryShort
-            | Self::RelayMethod
-            | Self::Upstream(_)
-            | Self::RedirectLoop
-            | Self::ConnectTimeout
-            | Self::AnswerTimeout
-            | Self::TotalTimeout => sentence.to_owned(),
         }
     }
 }
 
 fn upstream_appearance(error: &UpstreamError) -> Appearance {
-    let (status, code, proxy_status, sentence) = match error {
-        UpstreamError::Full => (
+    match error {
+        UpstreamError::Full => Appearance::new(
             StatusCode::SERVICE_UNAVAILABLE,
             Code::UpstreamFull,
             "connection_limit_reached",
             "As many requests are at the DQE server as the proxy sends at the same time (upstream.max_requests).",
-        ),
-        UpstreamError::NoSocket(_) => (
+        )
+        .retry_after(Some(1)),
+        UpstreamError::NoSocket(_) => Appearance::new(
             StatusCode::SERVICE_UNAVAILABLE,
             Code::OutOfSockets,
             "proxy_internal_error",
             "The proxy has no file descriptor left for a connection to the DQE server (the limit of open files).",
-        ),
-        UpstreamError::Resolve(_) => (
+        )
+        .retry_after(Some(1)),
+        UpstreamError::Resolve(_) => Appearance::new(
             StatusCode::BAD_GATEWAY,
             Code::UpstreamUnreachable,
             "dns_error",
             "The name of the DQE server cannot be resolved from the proxy.",
         ),
-        UpstreamError::Connect(_) => (
+        UpstreamError::Connect(_) => Appearance::new(
             StatusCode::BAD_GATEWAY,
             Code::UpstreamUnreachable,
             "destination_unavailable",
             "The DQE server does not accept connections from the proxy.",
         ),
-        UpstreamError::Tls(_) => (
+        UpstreamError::Tls(_) => Appearance::new(
             StatusCode::BAD_GATEWAY,
             Code::UpstreamTls,
             "tls_protocol_error",
             "The TLS handshake with the DQE server failed; its certificate may not be trusted here.",
         ),
-        UpstreamError::NeverSent(_) | UpstreamError::Broken { .. } => (
+        UpstreamError::NeverSent(_) | UpstreamError::Broken { .. } => Appearance::new(
             StatusCode::BAD_GATEWAY,
             Code::UpstreamBroken,
             "connection_terminated",
             "The DQE server closed the connection before it answered.",
         ),
-        UpstreamError::Invalid(_) | UpstreamError::SwitchedProtocols => (
+        UpstreamError::Invalid(_) | UpstreamError::SwitchedProtocols => Appearance::new(
             StatusCode::BAD_GATEWAY,
             Code::UpstreamInvalid,
             "http_protocol_error",
             "What the DQE server sent is not a valid HTTP answer.",
         ),
-        UpstreamError::CallerBody => return ProxyError::CallerBody.appearance(),
-    };
-    Appearance {
-        status,
-        code,
-        proxy_status,
-        sentence,
+        UpstreamError::CallerBody => ProxyError::CallerBody.appearance(),
     }
 }
 
@@ -611,8 +574,31 @@ mod tests {
             unavailable.appearance().status,
             StatusCode::SERVICE_UNAVAILABLE
         );
-        assert_eq!(unavailable.retry_after(), Some(3));
+        assert_eq!(unavailable.appearance().retry_after, Some(3));
         assert_eq!(rejected.appearance().status, StatusCode::BAD_GATEWAY);
-        assert_eq!(rejected.retry_after(), Some(1));
+        assert_eq!(rejected.appearance().retry_after, Some(1));
+    }
+
+    #[test]
+    fn what_is_known_of_this_one_stands_behind_its_sentence() {
+        let unavailable = ProxyError::TokenUnavailable {
+            sentence: "the secret was refused",
+            retry_after: 3,
+        };
+        for (error, end) in [
+            (unavailable, " Reason: the secret was refused."),
+            (ProxyError::RelayUrl { why: "x" }, " What is wrong: x."),
+            (
+                ProxyError::AnswerCoded { status: 500 },
+                " Its status was 500.",
+            ),
+            (
+                ProxyError::Upstream(UpstreamError::Full),
+                "(upstream.max_requests).",
+            ),
+        ] {
+            let detail = error.appearance().detail;
+            assert!(detail.ends_with(end), "{detail}");
+        }
     }
 }

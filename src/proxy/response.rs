@@ -136,7 +136,7 @@ pub(super) fn refused(error: &ProxyError, call: &mut Call) -> (ResponseHead, Byt
         "title": appearance.status.canonical_reason().unwrap_or("Error"),
         "status": appearance.status.as_u16(),
         "code": code,
-        "detail": error.detail(),
+        "detail": appearance.detail,
         "request_id": exchange.request_id().as_str(),
     });
     let mut head = ResponseHead::new(appearance.status);
@@ -159,7 +159,7 @@ pub(super) fn refused(error: &ProxyError, call: &mut Call) -> (ResponseHead, Byt
     if let Ok(value) = HeaderValue::from_str(&proxy_status) {
         fields.insert(name::PROXY_STATUS, &value);
     }
-    if let Some(seconds) = error.retry_after() {
+    if let Some(seconds) = appearance.retry_after {
         fields.insert(name::RETRY_AFTER, &HeaderValue::from(seconds));
     }
     if appearance.status == StatusCode::METHOD_NOT_ALLOWED {
