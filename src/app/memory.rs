@@ -16,8 +16,9 @@ const ENOUGH: u64 = 95;
 
 /// What the process takes without requests.
 const BASE: u64 = 16 * 1024 * 1024;
-/// What a request takes at most, besides its connection: both bodies move
-/// through bounded buffers.
+/// What a request is reckoned at, besides its connection: both bodies move
+/// through bounded buffers. Few take as much; the longest buffers filled at the
+/// same time are more.
 const OF_REQUEST: u64 = 256 * 1024;
 /// Requests there is always room for.
 const FEWEST: usize = 16;
@@ -62,7 +63,7 @@ fn granted(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> {
 
 /// Resident memory in bytes, where the system tells it as Linux does.
 pub(super) fn resident() -> Option<u64> {
-    // In one read: reading a file whose length is not told takes a dozen, ten times
+    // In one read: reading a file whose length is not told takes a dozen, five times
     // a second.
     let mut status = [0; 4096];
     let length = File::open("/proc/self/status")
