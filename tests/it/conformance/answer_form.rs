@@ -25,19 +25,19 @@ fn old(fields: &str) -> String {
     format!("GET {TARGET} HTTP/1.0\r\n{fields}\r\n")
 }
 
+/// The lines of an answer: its own, and what the proxy adds to each.
+fn with_ours(own: &[&'static str]) -> Vec<&'static str> {
+    let ours = ["via: 1.1 dqe-proxy", "x-request-id: ID", "date: NOW"];
+    [own, &ours].concat()
+}
+
 fn new(name: &str, clause: &'static str, fields: &str) -> Case {
     case(format!("to 1.1: {name}"), clause, get(fields)).reaches(forwarded(LINE, ""))
 }
 
 /// RFC 9112 §4 and §6, RFC 9110 §6.6.1.
 fn to_new_callers() -> Vec<Case> {
-    let plain = [
-        "HTTP/1.1 200 OK",
-        "content-length: 2",
-        "via: 1.1 dqe-proxy",
-        "x-request-id: ID",
-        "date: NOW",
-    ];
+    let plain = with_ours(&["HTTP/1.1 200 OK", "content-length: 2"]);
     vec![
         new("a length", "RFC 9110 §6.6.1", "")
             .gets(200)
@@ -49,14 +49,7 @@ fn to_new_callers() -> Vec<Case> {
             .kept(),
         new("close", "RFC 9112 §9.6", "Connection: close\r\n")
             .gets(200)
-            .lines(&[
-                "HTTP/1.1 200 OK",
-                "content-length: 2",
-                "via: 1.1 dqe-proxy",
-                "x-request-id: ID",
-                "connection: close",
-                "date: NOW",
-            ]),
+            .lines(&with_ours(&["HTTP/1.1 200 OK", "content-length: 2", "connection: close"])),
         new("the server's own date", "RFC 9110 §6.6.1", "")
             .says("HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 2\r\n\r\nok")
             .gets(200)
@@ -71,67 +64,43 @@ fn to_new_callers() -> Vec<Case> {
         new("names in small letters, each line by itself", "RFC 9110 §5.1", "")
             .says("HTTP/1.1 200 OK\r\nX-TWO: 1\r\nServer: S\r\nx-two: 2\r\nContent-Length: 2\r\n\r\nok")
             .gets(200)
-            .lines(&[
+            .lines(&with_ours(&[
                 "HTTP/1.1 200 OK",
                 "x-two: 1",
                 "x-two: 2",
                 "server: S",
                 "content-length: 2",
-                "via: 1.1 dqe-proxy",
-                "x-request-id: ID",
-                "date: NOW",
-            ])
+            ]))
             .kept(),
         new("the server's reason is its own", "RFC 9112 §4", "")
             .says("HTTP/1.1 404 Gone Fishing\r\nContent-Length: 2\r\n\r\nno")
             .gets(404)
             .body("no")
-            .lines(&[
-                "HTTP/1.1 404 Not Found",
-                "content-length: 2",
-                "via: 1.1 dqe-proxy",
-                "x-request-id: ID",
-                "date: NOW",
-            ])
+            .lines(&with_ours(&["HTTP/1.1 404 Not Found", "content-length: 2"]))
             .kept(),
         new("an unknown length", "RFC 9112 §7.1", "")
             .says(UNKNOWN)
             .after(After::Close)
             .gets(404)
             .body("until its end")
-            .lines(&[
-                "HTTP/1.1 404 Not Found",
-                "transfer-encoding: chunked",
-                "via: 1.1 dqe-proxy",
-                "x-request-id: ID",
-                "date: NOW",
-            ])
+            .lines(&with_ours(&["HTTP/1.1 404 Not Found", "transfer-encoding: chunked"]))
             .kept(),
         new("an unknown length, and close", "RFC 9112 §7.1", "Connection: close\r\n")
             .says(UNKNOWN)
             .after(After::Close)
             .gets(404)
             .body("until its end")
-            .lines(&[
+            .lines(&with_ours(&[
                 "HTTP/1.1 404 Not Found",
                 "transfer-encoding: chunked",
-                "via: 1.1 dqe-proxy",
-                "x-request-id: ID",
                 "connection: close",
-                "date: NOW",
-            ]),
+            ])),
         // Sent to nobody who did not ask, and not even then.
         new("trailers that were asked for", "RFC 9110 §6.5.1", "TE: trailers\r\nConnection: TE\r\n")
             .says("HTTP/1.1 404 Not Found\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n")
             .gets(404)
             .body("ok")
-            .lines(&[
-                "HTTP/1.1 404 Not Found",
-                "transfer-encoding: chunked",
-                "via: 1.1 dqe-proxy",
-                "x-request-id: ID",
-                "date: NOW",
-            ])
+            .lines(&with_ours(&["HTTP/1.1 404 Not Found", "transfer-encoding: chunked"]))
             .kept(),
     ]
 }
@@ -140,28 +109,13 @@ fn to_new_callers() -> Vec<Case> {
 fn to_old_callers() -> Vec<Case> {
     let clause = "RFC 9110 §2.5";
     let reached = || forwarded_as(LINE, "", "1.0", "client_phone");
-    let plain = [
+    let plain = with_ours(&["HTTP/1.0 200 OK", "content-length: 2"]);
+    let kept = with_ours(&[
         "HTTP/1.0 200 OK",
         "content-length: 2",
-        "via: 1.1 dqe-proxy",
-        "x-request-id: ID",
-        "date: NOW",
-    ];
-    let kept = [
-        "HTTP/1.0 200 OK",
-        "content-length: 2",
-        "via: 1.1 dqe-proxy",
-        "x-request-id: ID",
         "connection: keep-alive",
-        "date: NOW",
-    ];
-    let new = [
-        "HTTP/1.1 200 OK",
-        "content-length: 2",
-        "via: 1.1 dqe-proxy",
-        "x-request-id: ID",
-        "date: NOW",
-    ];
+    ]);
+    let new = with_ours(&["HTTP/1.1 200 OK", "content-length: 2"]);
     let keeps = "Connection: keep-alive\r\n";
     vec![
         case("to 1.0: a length", clause, old(""))
@@ -212,12 +166,7 @@ fn to_old_callers() -> Vec<Case> {
             .reaches(reached())
             .gets(404)
             .body("until its end")
-            .lines(&[
-                "HTTP/1.0 404 Not Found",
-                "via: 1.1 dqe-proxy",
-                "x-request-id: ID",
-                "date: NOW",
-            ]),
+            .lines(&with_ours(&["HTTP/1.0 404 Not Found"])),
         // The end of the connection is the only end such an answer has.
         case("to 1.0: an unknown length, though kept", clause, old(keeps))
             .says(UNKNOWN)
@@ -289,14 +238,13 @@ fn without_body() -> Vec<Case> {
             &["HTTP/1.1 205 Reset Content", "content-length: 0"][..],
         ),
     ] {
-        let rest = ["via: 1.1 dqe-proxy", "x-request-id: ID", "date: NOW"];
         cases.push(
             case(format!("no body: {name}"), "RFC 9110 §6.4.1", get(""))
                 .reaches(forwarded(LINE, ""))
                 .says(answer)
                 .gets(status)
                 .body("")
-                .lines(&[lines, &rest[..]].concat())
+                .lines(&with_ours(lines))
                 .kept(),
         );
     }
@@ -327,7 +275,6 @@ fn without_body() -> Vec<Case> {
             &["HTTP/1.1 304 Not Modified", "content-length: 5"][..],
         ),
     ] {
-        let rest = ["via: 1.1 dqe-proxy", "x-request-id: ID", "date: NOW"];
         let status = if name.starts_with("304") { 304 } else { 200 };
         let sent = format!("HEAD {TARGET} HTTP/1.1\r\nHost: x\r\n\r\n");
         cases.push(
@@ -340,7 +287,7 @@ fn without_body() -> Vec<Case> {
             .says(answer)
             .gets(status)
             .body("")
-            .lines(&[lines, &rest[..]].concat())
+            .lines(&with_ours(lines))
             .kept(),
         );
     }

@@ -17,6 +17,14 @@ fn head(line: &str, fields: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: x\r\n{fields}\r\n")
 }
 
+fn get(fields: &str) -> String {
+    head(&format!("GET {TARGET}"), fields)
+}
+
+fn forwarded_get() -> Reached {
+    forwarded(&format!("GET {TARGET}"), "")
+}
+
 fn post(fields: &str) -> String {
     head(&format!("POST {TARGET}"), fields)
 }
@@ -71,9 +79,9 @@ fn asked_first() -> Vec<Case> {
         case(
             "asks for a GET",
             clause,
-            head(&format!("GET {TARGET}"), "Expect: 100-continue\r\n"),
+            get("Expect: 100-continue\r\n"),
         )
-        .reaches(forwarded(&format!("GET {TARGET}"), ""))
+        .reaches(forwarded_get())
         .gets(200)
         .kept(),
         case("asks, and is refused", clause, head("POST /nowhere", asks))
@@ -93,9 +101,9 @@ fn asked_first() -> Vec<Case> {
         case(
             "asks for something else",
             clause,
-            head(&format!("GET {TARGET}"), "Expect: 200-ok\r\n"),
+            get("Expect: 200-ok\r\n"),
         )
-        .reaches(forwarded(&format!("GET {TARGET}"), ""))
+        .reaches(forwarded_get())
         .gets(200)
         .kept(),
         case("asks, and sends at once", clause, format!("{}ab", post(asks)))
@@ -118,14 +126,14 @@ fn asked_first() -> Vec<Case> {
             clause,
             format!(
                 "{}{}ab{}",
-                head(&format!("GET {TARGET}"), ""),
+                get(""),
                 post(asks),
-                head(&format!("GET {TARGET}"), "")
+                get("")
             ),
         )
-        .reaches(forwarded(&format!("GET {TARGET}"), ""))
+        .reaches(forwarded_get())
         .reaches(posted("ab"))
-        .reaches(forwarded(&format!("GET {TARGET}"), ""))
+        .reaches(forwarded_get())
         .gets(200)
         .gets(200)
         .gets(200)
@@ -136,10 +144,10 @@ fn asked_first() -> Vec<Case> {
             format!(
                 "{}ab{}",
                 head("POST /nowhere", asks),
-                head(&format!("GET {TARGET}"), "")
+                get("")
             ),
         )
-        .reaches(forwarded(&format!("GET {TARGET}"), ""))
+        .reaches(forwarded_get())
         .gets(404)
         .gets(200)
         .kept(),
@@ -201,39 +209,27 @@ fn interim() -> Vec<Case> {
     ]
     .into_iter()
     .map(|(name, answer)| {
-        case(
-            format!("interim: {name}"),
-            "RFC 9110 §15.2",
-            head(&format!("GET {TARGET}"), ""),
-        )
-        .says(answer)
-        .reaches(forwarded(&format!("GET {TARGET}"), ""))
-        .gets(200)
-        .without("link")
-        .kept()
-        .server_kept(true)
+        case(format!("interim: {name}"), "RFC 9110 §15.2", get(""))
+            .says(answer)
+            .reaches(forwarded_get())
+            .gets(200)
+            .without("link")
+            .kept()
+            .server_kept(true)
     })
     .chain([
-        case(
-            "interim: without end",
-            "RFC 9110 §15.2",
-            head(&format!("GET {TARGET}"), ""),
-        )
-        .says(CONTINUE.repeat(100))
-        .reaches(forwarded(&format!("GET {TARGET}"), ""))
-        .gets(502)
-        .kept()
-        .server_kept(false),
-        case(
-            "interim: and then nothing",
-            "RFC 9110 §15.2",
-            head(&format!("GET {TARGET}"), ""),
-        )
-        .says(CONTINUE)
-        .after(After::Close)
-        .reaches(forwarded(&format!("GET {TARGET}"), ""))
-        .gets(502)
-        .kept(),
+        case("interim: without end", "RFC 9110 §15.2", get(""))
+            .says(CONTINUE.repeat(100))
+            .reaches(forwarded_get())
+            .gets(502)
+            .kept()
+            .server_kept(false),
+        case("interim: and then nothing", "RFC 9110 §15.2", get(""))
+            .says(CONTINUE)
+            .after(After::Close)
+            .reaches(forwarded_get())
+            .gets(502)
+            .kept(),
     ])
     .collect()
 }

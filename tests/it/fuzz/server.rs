@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::support::{TOKEN, read_body, read_head, serve_each};
+use crate::support::{TOKEN, grant, read_body, read_head, serve_each};
 
 /// What no caller ever sees.
 pub(super) const SECRETS: [&str; 3] = [TOKEN, "S3CR3T", "L1C3NC3"];
@@ -65,7 +65,10 @@ impl Server {
         let mut stream = BufReader::new(stream);
         while let Some(head) = read_head(&mut stream) {
             if head.starts_with(b"POST /oauth/access_token/ HTTP/1.1\r\n") {
-                grant(&head, &mut stream);
+                let Some(form) = read_body(&head, &mut stream) else {
+                    return;
+                };
+                grant(&String::from_utf8_lossy(&form), stream.get_mut());
                 continue;
             }
             let judged = self.judge(&head);
@@ -286,24 +289,4 @@ fn answer(number: u64, head: &[u8], stream: &mut TcpStream) -> bool {
         text
     };
     stream.write_all(text.as_bytes()).is_ok() && goes_on
-}
-
-fn grant(head: &[u8], stream: &mut BufReader<TcpStream>) {
-    let Some(body) = read_body(head, stream) else {
-        return;
-    };
-    let body = String::from_utf8_lossy(&body);
-    let scope = body
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("scope="))
-        .unwrap_or_default();
-    let reply =
-        format!(r#"{{"access_token":"{TOKEN}{scope}","token_type":"Bearer","expires_in":86400}}"#);
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        reply.len()
-    );
-    let _ = stream
-        .get_mut()
-        .write_all(format!("{head}{reply}").as_bytes());
 }

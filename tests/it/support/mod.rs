@@ -21,7 +21,7 @@ use dqe_proxy::sandbox::{Counters, Entry, Sandbox, Scope, Settings, Switches};
 use dqe_proxy::telemetry::{AccessLog, Format};
 
 pub(crate) use program::Program;
-pub(crate) use recorder::{After, Reaction, Recorded, Recorder, TOKEN, When};
+pub(crate) use recorder::{After, Reaction, Recorded, Recorder, TOKEN, When, grant};
 pub(crate) use scripted::Scripted;
 pub(crate) use server::{read_body, read_head, serve_each};
 pub(crate) use token_endpoint::TokenEndpoint;

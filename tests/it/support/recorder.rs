@@ -278,7 +278,8 @@ fn read_chunks(stream: &mut BufReader<TcpStream>, body: &mut Vec<u8>) -> Option<
     }
 }
 
-fn grant(body: &str, stream: &mut TcpStream) {
+/// Grants the token that the form in `body` asks for.
+pub(crate) fn grant(body: &str, stream: &mut TcpStream) {
     let scope = body
         .split('&')
         .find_map(|pair| pair.strip_prefix("scope="))
