@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::SpareFields;
 
 /// Bytes there is room for in the buffer of a long body.
-const LONG: usize = 256 * 1024;
+const LONG: usize = 512 * 1024;
 /// Most buffers that wait for a long body.
 const MOST_KEPT: usize = 4;
 
@@ -21,7 +21,7 @@ pub struct Spare {
     pub buffers: SpareBuffers,
 }
 
-/// Buffers of 256 KiB for long bodies: the one that was in use last is
+/// Buffers of 512 KiB for long bodies: the one that was in use last is
 /// handed out first, so that one after the other is read into the same memory, which
 /// is in the processor's cache. Fresh memory of that size costs more than what is
 /// copied into it: the kernel clears it page by page.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{IoSlice, Write};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 
@@ -11,8 +11,11 @@ use crate::http1::{Framing, SpareBuffers, Wire};
 /// Longest piece of a body that is copied behind the head or another piece,
 /// which costs less than a second piece in a system call does.
 const MOST_JOINED: usize = 8 * 1024;
+/// As long as less than this waits to be written, what is here already of the body
+/// goes out with it: a long answer does not begin with a short piece.
+const MOST_TOGETHER: usize = 2 * MOST_JOINED;
 /// Largest buffer that is kept for the next answer.
-const LARGEST_KEPT: usize = 16 * 1024;
+const LARGEST_KEPT: usize = 32 * 1024;
 
 /// The caller's connection has failed, or its answer cannot be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub(super) struct Sending {
     written: usize,
     /// Goes behind that.
     piece: Bytes,
+    /// The piece is what was left of a longer one.
+    is_copied: bool,
     framing: Framing,
     state: State,
 }
@@ -47,6 +52,7 @@ impl Sending {
             output,
             written: 0,
             piece: Bytes::new(),
+            is_copied: false,
             framing,
             state: if is_empty { State::Ended } else { State::Open },
         }
@@ -75,7 +81,7 @@ impl Sending {
     /// Whether the next piece of the body can be taken: when all is written, and
     /// as long as what is there is little, to go out with it.
     pub(super) fn wants_more(&self) -> bool {
-        let may_join = self.written == 0 && self.output.len() < MOST_JOINED;
+        let may_join = self.written == 0 && self.output.len() < MOST_TOGETHER;
         self.state == State::Open && self.piece.is_empty() && (may_join || self.is_written())
     }
 
@@ -111,6 +117,7 @@ impl Sending {
             self.output.extend_from_slice(&piece);
         } else {
             self.piece = piece;
+            self.is_copied = false;
         }
     }
 
@@ -156,7 +163,11 @@ impl Sending {
                 let pieces = [IoSlice::new(rest), IoSlice::new(&self.piece)];
                 wire.poll_write_vectored(cx, &pieces)
             };
-            match ready!(polled) {
+            let Poll::Ready(polled) = polled else {
+                self.waits(spare);
+                return Poll::Pending;
+            };
+            match polled {
                 Ok(written) if written > 0 => {
                     let of_output = written.min(rest.len());
                     self.written += of_output;
@@ -169,6 +180,16 @@ impl Sending {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The caller takes nothing more for now: what it is still to get does not hold a
+    /// buffer that is larger than that.
+    fn waits(&mut self, spare: &SpareBuffers) {
+        if !self.piece.is_empty() && !self.is_copied {
+            let rest = Bytes::copy_from_slice(&self.piece);
+            spare.put_piece(std::mem::replace(&mut self.piece, rest));
+            self.is_copied = true;
+        }
     }
 
     /// How the answer has ended, when all there is has been written.
@@ -345,7 +366,7 @@ mod tests {
             sending.add(Bytes::from(vec![b'x'; 1000]));
             pieces += 1;
         }
-        assert_eq!(pieces, 9);
+        assert_eq!(pieces, 17);
     }
 
     #[test]
@@ -386,6 +407,36 @@ mod tests {
                 }
             };
             assert_eq!(sent, Gone);
+        });
+    }
+
+    #[test]
+    fn what_a_caller_does_not_take_holds_no_more_memory_than_it_is_long() {
+        block_on(async {
+            let (wire, _caller) = connection().await;
+            let spare = SpareBuffers::default();
+            let mut sending = Sending::new(HEAD.to_vec(), Framing::Close);
+            let mut kept = 0;
+            // As long as the caller's buffers have room, its answer is written from here.
+            let rest = loop {
+                let mut buffer = spare.take();
+                let long = buffer.capacity();
+                buffer.extend_from_slice(&vec![b'x'; long]);
+                let address = buffer.as_ptr();
+                sending.add(buffer.freeze());
+                let polled = poll_fn(|cx| Poll::Ready(sending.poll_write(cx, &wire, &spare))).await;
+                kept += usize::from(spare.take().as_ptr() == address);
+                if polled.is_pending() {
+                    break std::mem::take(&mut sending.piece);
+                }
+            };
+            assert!(
+                kept > 0,
+                "a buffer that has been written from is not given back"
+            );
+            let length = rest.len();
+            let own = rest.try_into_mut().expect("nobody else has a part of it");
+            assert_eq!(own.capacity(), length);
         });
     }
 
