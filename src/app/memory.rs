@@ -10,7 +10,7 @@ use crate::proxy::Admission;
 
 /// Distance of two looks. What comes in meanwhile is not foreseen: leave some
 /// room between the limit and what the process may really have.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(100);
 /// Memory is no longer short below this part of the limit, in percent.
 const ENOUGH: u64 = 95;
 

@@ -35,7 +35,13 @@ for _ in range(ROUNDS):
         stalled.append(sock)
     assert set(statuses) == {200, 503}, set(statuses)
     served.append(statuses.count(200))
+    # Nobody has left since: who comes now is one too many.
     time.sleep(0.5)
+    late = [connect(address) for _ in range(16)]
+    for sock in late:
+        sock.sendall(b"GET /TEL/?size=20 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert {read_head(sock)[0] for sock in late} == {503}, "more are let in while memory is short"
+    stalled += late
     for sock in stalled:
         sock.close()
     time.sleep(0.5)
