@@ -22,7 +22,8 @@ class Sample:
     seconds: float
     cpu: float
     kernel_share: float
-    # Processors that neither the proxy, the load nor the origin kept busy.
+    # Processors that load and origin kept busy, and those that neither they nor the proxy did.
+    load: float
     others: float
 
     @property
@@ -120,6 +121,7 @@ def run(argv, proxy, origin, on_one_processor):
     return done.stdout + done.stderr, {
         "cpu": cpu,
         "kernel_share": system / max(user + system, 1),
+        "load": (load + behind) / wall,
         "others": max(0.0, (busy - load - behind - cpu) / wall),
     }
 
