@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{Method, StatusCode, Version};
 
 use super::Worker;
-use super::error::Code;
+use super::code::Code;
 use super::request_id::RequestId;
 use crate::dqe::Scope;
 use crate::telemetry::AccessRecord;

@@ -7,6 +7,7 @@
 mod admission;
 mod attempt;
 mod carry;
+mod code;
 mod cors;
 mod decide;
 mod error;
@@ -36,7 +37,8 @@ use http_body::Body;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use admission::Admission;
-pub use error::{Appearance, Code, ProxyError};
+pub use code::Code;
+pub use error::{Appearance, ProxyError};
 pub use response::Answer;
 pub use upload::OutgoingBody;
 

@@ -9,7 +9,8 @@ use http::{HeaderValue, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use super::Call;
-use super::error::{Code, ProxyError};
+use super::code::Code;
+use super::error::ProxyError;
 use super::headers::{self, REQUEST_ID};
 use super::inspect::Answered;
 use super::redirect;
