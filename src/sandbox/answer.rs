@@ -8,9 +8,9 @@ use super::fault::{Kind, Loss};
 use super::message::{Answer, Head, JSON, TEXT};
 use super::parameters::Parameters;
 use super::route::{Endpoint, Route, Style};
+use super::scope::Scope;
 use super::state::State;
 use super::switches::{ContentType, Switches};
-use super::token::Scope;
 use super::token_endpoint::{self, Client, Office};
 use super::{
     address, address_check, address_rest, company, confirmation, email, gzip, household, json,

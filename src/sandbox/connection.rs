@@ -17,9 +17,9 @@ use super::journal::{BODY_KEPT, Entry};
 use super::message::{Answer, AnswerLength, Framing, Head};
 use super::parameters::Parameters;
 use super::route::{self, Family, Route};
+use super::scope::Scope;
 use super::state::{self, State};
 use super::switches::Switches;
-use super::token::Scope;
 use super::token_endpoint;
 use super::wire::{NextHead, Transport, Wire};
 

@@ -22,9 +22,9 @@ use super::fault_grammar::KINDS;
 use super::json::{Json, Object};
 use super::message::{Answer, AnswerLength, Head};
 use super::parameters::Parameters;
+use super::scope::Scope;
 use super::server::Serve;
 use super::state::State;
-use super::token::Scope;
 use super::wire::{NextHead, Wire};
 
 const IDLE: Duration = Duration::from_secs(60);

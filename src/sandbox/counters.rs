@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::credential::{Kind, Presented};
 use super::route::Family;
-use super::token::{SCOPES, Scope, Standing};
+use super::scope::{SCOPES, Scope};
+use super::token::Standing;
 use super::token_endpoint::Outcome;
 
 /// Something a proxy in front of DQE must not do, seen in a request.

@@ -5,8 +5,9 @@ use std::time::Instant;
 use super::message::Head;
 use super::parameters::{Parameters, Place};
 use super::route::{Endpoint, Family, Route, Style};
+use super::scope::Scope;
 use super::switches::{Carriage, Switches};
-use super::token::{Scope, Standing, Tokens};
+use super::token::{Standing, Tokens};
 
 /// Where a credential travelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

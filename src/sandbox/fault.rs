@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fault_grammar::{self, FaultError};
 use super::random::Random;
-use super::token::Scope;
+use super::scope::Scope;
 use super::token_endpoint::Outcome;
 
 /// What goes wrong.

@@ -16,8 +16,8 @@
 //! `token:any-of=status=500|reset|hang|html-200|empty-200,probability=0.3`.
 
 use super::fault::{Fault, Kind, Loss, Target};
+use super::scope::Scope;
 use super::switches::parse_duration;
-use super::token::Scope;
 use super::token_endpoint::Outcome;
 
 /// Every kind of fault, with what it does.

@@ -14,7 +14,8 @@ use super::credential::{Carrier, Kind, Presented};
 use super::json::{Json, Object};
 use super::message::{self, Version};
 use super::route::Family;
-use super::token::{Scope, Standing};
+use super::scope::Scope;
+use super::token::Standing;
 
 /// Most bytes of one body kept.
 pub(crate) const BODY_KEPT: usize = 64 * 1024;

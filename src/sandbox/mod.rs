@@ -56,6 +56,7 @@ mod place;
 mod random;
 mod refusal;
 mod route;
+mod scope;
 mod server;
 mod settings;
 mod spelling;
@@ -81,12 +82,13 @@ pub use fault_grammar::FaultError;
 pub use journal::Entry;
 pub use message::Version;
 pub use route::Family;
+pub use scope::Scope;
 pub use settings::Settings;
 pub use switches::{
     Carriage, ContentType, Differences, ErrorBody, ExpiresIn, Nothing, SwitchError, Switches,
     TokenReuse, parse_duration,
 };
-pub use token::{Scope, Standing};
+pub use token::Standing;
 pub use token_endpoint::Outcome;
 
 use server::{Listening, Order};

@@ -6,7 +6,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::parameters::Parameters;
-use super::token::Scope;
+use super::scope::Scope;
 
 /// A product family, as used for counting and for refusals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::scope::Scope;
 use super::switches::Switches;
-use super::token::Scope;
 
 /// Settings of one sandbox. [`Default`] suits tests: port 0 on loopback, no TLS.
 #[derive(Debug, Clone)]

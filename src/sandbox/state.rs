@@ -13,9 +13,10 @@ use super::fault_grammar::FaultError;
 use super::journal::{Entry, Journal, Mask};
 use super::json::Object;
 use super::random::Random;
+use super::scope::Scope;
 use super::settings::Settings;
 use super::switches::{Desks, SwitchError};
-use super::token::{Scope, Tokens};
+use super::token::Tokens;
 use super::token_endpoint::Client;
 
 /// Answered requests a slow watcher may lag behind before it misses some.

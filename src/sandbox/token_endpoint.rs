@@ -10,8 +10,9 @@ use super::message::Answer;
 use super::parameters::Parameters;
 use super::refusal;
 use super::route::Endpoint;
+use super::scope::Scope;
 use super::switches::{ErrorBody, ExpiresIn, Switches, TokenReuse};
-use super::token::{Issued, Issuing, Scope, Tokens};
+use super::token::{Issued, Issuing, Tokens};
 
 /// What the endpoint knows of its clients.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use super::{Differences, Switches};
 use crate::sandbox::route::{Family, Route};
-use crate::sandbox::token::Scope;
+use crate::sandbox::scope::Scope;
 
 /// The switches in force.
 #[derive(Debug)]
