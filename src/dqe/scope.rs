@@ -39,15 +39,10 @@ impl Scope {
     ];
 
     /// The scopes of the OAuth2 token endpoint.
-    pub const OAUTH: [Self; 7] = [
-        Self::Address,
-        Self::Phone,
-        Self::Email,
-        Self::IdCheck,
-        Self::General,
-        Self::B2b,
-        Self::Civility,
-    ];
+    pub const OAUTH: [Self; 7] = {
+        let [oauth @ .., _id_mobile] = Self::ALL;
+        oauth
+    };
 
     /// Its place in [`Self::ALL`].
     #[must_use]
