@@ -194,13 +194,7 @@ impl Credential {
         seat.granted = Some(*now);
         seat.refused = false;
         let was_held_back = self.standing != Standing::Proven;
-        self.standing = Standing::Proven;
-        self.closed = None;
-        self.fives = 0;
-        self.streak = 0;
-        self.unclear = 0;
-        self.leader = None;
-        self.others = Others::default();
+        self.begin_anew(Standing::Proven);
         was_held_back
     }
 
@@ -288,15 +282,20 @@ impl Credential {
         }
     }
 
-    /// The secret or the way to the endpoint has changed.
-    pub(super) fn changed(&mut self) {
-        self.standing = Standing::Unproven;
+    /// Forgets every failure, and who was probing.
+    fn begin_anew(&mut self, standing: Standing) {
+        self.standing = standing;
         self.closed = None;
         self.fives = 0;
         self.streak = 0;
         self.unclear = 0;
         self.leader = None;
         self.others = Others::default();
+    }
+
+    /// The secret or the way to the endpoint has changed.
+    pub(super) fn changed(&mut self) {
+        self.begin_anew(Standing::Unproven);
         for seat in &mut self.seats {
             seat.refused = false;
             seat.granted = None;
