@@ -176,7 +176,7 @@ impl Happened {
             },
             What::Repeated => Self::Repeated,
             What::Failed { reason, next_try } => Self::Failed {
-                code: reason.word(),
+                code: reason.as_str(),
                 sentence: reason.sentence(),
                 next_try_seconds: seconds(next_try),
             },

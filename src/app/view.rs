@@ -85,7 +85,7 @@ fn token_view(cell: &token::CellView) -> admin::TokenView {
         } else {
             "transient"
         },
-        reason: reason.word(),
+        reason: reason.as_str(),
         count: *count,
     });
     admin::TokenView {
@@ -110,7 +110,7 @@ fn token_view(cell: &token::CellView) -> admin::TokenView {
         waited_seconds: cell.waited.as_secs_f64(),
         next_renewal_seconds: cell.next_attempt.as_secs_f64(),
         last_error: cell.last_error.map(|reason| LastError {
-            code: reason.word(),
+            code: reason.as_str(),
             sentence: reason.sentence(),
         }),
     }

@@ -141,7 +141,7 @@ fn step_line(step: &Step) -> String {
     format!(
         "  {:<8} {:<8} {:<24} {}{took}",
         step.stage,
-        step.verdict.word(),
+        step.verdict.as_str(),
         step.subject,
         step.says
     )
@@ -221,7 +221,7 @@ fn json(report: &Report) -> String {
             .map(|step| StepJson {
                 stage: step.stage,
                 subject: &step.subject,
-                verdict: step.verdict.word(),
+                verdict: step.verdict.as_str(),
                 says: &step.says,
                 took_ms: step.took.map(milliseconds),
             })
@@ -231,7 +231,7 @@ fn json(report: &Report) -> String {
             .iter()
             .map(|finding| FindingJson {
                 cause: finding.cause,
-                side: finding.side.word(),
+                side: finding.side.as_str(),
                 problem: finding.is_problem,
                 says: &finding.says,
                 remedy: &finding.remedy,

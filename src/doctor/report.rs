@@ -48,7 +48,7 @@ pub enum Verdict {
 impl Verdict {
     /// The word in text and JSON.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Good => "ok",
             Self::Bad => "bad",
@@ -88,7 +88,7 @@ pub enum Side {
 impl Side {
     /// The stable word.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Settings => "settings",
             Self::Network => "network",

@@ -93,7 +93,7 @@ impl Reason {
 
     /// The stable word.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "starting",
             Self::Renewing => "renewing",
@@ -296,9 +296,12 @@ mod tests {
         for (index, reason) in Reason::FAILURES.into_iter().enumerate() {
             assert_eq!(reason.index(), Some(index), "{reason:?} is listed once");
             assert!(!reason.sentence().is_empty());
-            let words = Reason::FAILURES.map(Reason::word);
+            let words = Reason::FAILURES.map(Reason::as_str);
             assert_eq!(
-                words.iter().filter(|word| **word == reason.word()).count(),
+                words
+                    .iter()
+                    .filter(|word| **word == reason.as_str())
+                    .count(),
                 1
             );
         }

@@ -200,7 +200,7 @@ impl Herald {
                 reason == trouble.reason || now.since(&at) < WARNING_INTERVAL
             });
         let scope = self.scope;
-        let code = trouble.reason.word();
+        let code = trouble.reason.as_str();
         let attempt = trouble.attempt;
         let next_try_ms = u64::try_from(trouble.next_try.as_millis()).unwrap_or(u64::MAX);
         let detail = trouble.detail;

@@ -25,7 +25,7 @@ pub enum State {
 impl State {
     /// The stable word.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Fresh => "fresh",
