@@ -34,7 +34,7 @@
 //! renew_forever (one task per scope, control thread)
 //!   → endpoint: client_id, client_secret, scope in the form the settings name, under a time-out
 //!     (ID Mobile's token: engine, endpoint and form of its own)
-//!   → dialect: granted | transient | permanent
+//!   → token_reply: granted | transient | permanent
 //!   → schedule: what next, and when (pure)
 //!   → AccessToken {ready header value, generation, two clocks} → ArcSwap in its Cell
 //! read by attempts without waiting; a rejected generation is renewed once, for all who had it

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::keys;
 use super::problem::Problem;
 use super::resolve::Resolver;
-use crate::dqe::dialect::Reading;
+use crate::dqe::token_reply::Reading;
 use crate::dqe::{ClientParameter, Method, ScopeParameter, TokenPath, TokenRequest};
 use crate::upstream::Server;
 

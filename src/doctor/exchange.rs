@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method};
 use http_body_util::{BodyExt, Full};
 
 use super::reach::{self, Obstacle};
-use crate::dqe::dialect::read_http_date;
+use crate::dqe::token_reply::read_http_date;
 use crate::http1::Response;
 use crate::upstream::{AnswerError, Client, Outgoing, UpstreamError};
 

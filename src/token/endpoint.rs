@@ -14,7 +14,7 @@ use super::access_token::bearer;
 use super::error::{EngineError, Reason};
 use super::moment::Moment;
 use super::obstacle::Obstacle;
-use crate::dqe::dialect::{Fault, Reading, Reply, read_reply};
+use crate::dqe::token_reply::{Fault, Reading, Reply, read_reply};
 use crate::dqe::{Method, Scope, TokenRequest};
 
 /// The HTTP client token calls are made with, from `Egress::token_client`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::dqe::dialect::{Fault, Refusal};
+use crate::dqe::token_reply::{Fault, Refusal};
 
 /// Why a token call failed, or why a scope has no usable token. A closed list:
 /// [`Self::word`] is stable (metrics, logs, documentation).

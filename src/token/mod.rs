@@ -7,7 +7,7 @@
 //! | `cell` | one scope's token as requests see it; `cell::writer` is the renewal task's side |
 //! | `renewer` | the task behind a cell: wait until due, get a token, publish, say so in the log |
 //! | `attempt` | one try: a call, and a second one when the first is silent |
-//! | `endpoint` | one call over HTTP; what is asked is `dqe::TokenRequest`, what the reply means is `dqe::dialect` |
+//! | `endpoint` | one call over HTTP; what is asked is `dqe::TokenRequest`, what the reply means is `dqe::token_reply` |
 //! | `schedule` | pure: when a cell asks, and what an outcome means (`pause`, `repeats`, `forcing`) |
 //! | `credential` | pure: what the cells know together, so that one probes for all |
 //! | `secrets` | which secret is tried, and when a file that holds one has changed |
@@ -52,7 +52,7 @@ pub use view::{CellView, Event, State, What};
 
 use std::time::Duration;
 
-use crate::dqe::dialect::Reading;
+use crate::dqe::token_reply::Reading;
 use crate::dqe::{Scope, TokenRequest};
 use crate::secret::SecretSource;
 

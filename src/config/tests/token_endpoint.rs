@@ -1,7 +1,7 @@
 //! `[token]`: where tokens are asked for, and how.
 
 use super::*;
-use crate::dqe::dialect::Reading;
+use crate::dqe::token_reply::Reading;
 use crate::dqe::{Method, ScopeParameter};
 
 fn refused(text: &str) -> Vec<String> {

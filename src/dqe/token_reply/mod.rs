@@ -1,4 +1,4 @@
-//! The dialect of DQE's token endpoint: what a reply means. What is asked is
+//! What a reply of DQE's token endpoint means. What is asked is
 //! `token_request`. Pure: bytes and times in, meaning out. It is close to
 //! RFC 6749 §4.4 but not the same: `expires_in` is a string, errors are words.
 
