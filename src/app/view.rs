@@ -91,11 +91,11 @@ fn token_view(cell: &token::CellView) -> admin::TokenView {
     admin::TokenView {
         scope: cell.scope.as_str(),
         state: match cell.state {
-            token::State::Waiting => TokenState::Waiting,
-            token::State::Fresh => TokenState::Fresh,
-            token::State::Stale => TokenState::Stale,
-            token::State::Expired => TokenState::Expired,
-            token::State::Refused => TokenState::Refused,
+            token::TokenState::Waiting => TokenState::Waiting,
+            token::TokenState::Fresh => TokenState::Fresh,
+            token::TokenState::Stale => TokenState::Stale,
+            token::TokenState::Expired => TokenState::Expired,
+            token::TokenState::Refused => TokenState::Refused,
         },
         seconds_to_expiry: cell.left.map(|left| left.as_secs_f64()),
         life_seconds: cell.life.map(|life| life.as_secs_f64()),

@@ -13,7 +13,7 @@ use super::error::Reason;
 use super::moment::Moment;
 use super::schedule::Granted;
 use super::secrets::Candidate;
-use super::view::State;
+use super::view::TokenState;
 
 /// Longest sleep without a look at the clocks: a timer stands still while the
 /// machine sleeps, and the wall clock may be set.
@@ -150,7 +150,7 @@ struct Herald {
     has_been_granted: bool,
     life_warned: bool,
     warned: Option<(Reason, Moment)>,
-    state: State,
+    state: TokenState,
 }
 
 impl Herald {
@@ -160,7 +160,7 @@ impl Herald {
             has_been_granted: false,
             life_warned: false,
             warned: None,
-            state: State::Waiting,
+            state: TokenState::Waiting,
         }
     }
 
@@ -227,22 +227,22 @@ impl Herald {
         }
     }
 
-    fn state_is(&mut self, state: State, is_failing: bool) {
+    fn state_is(&mut self, state: TokenState, is_failing: bool) {
         let scope = self.scope;
         // The moment between two tokens of a repeating server, or after a
         // rejection, is no news.
-        if state == self.state || state == State::Expired && !is_failing {
+        if state == self.state || state == TokenState::Expired && !is_failing {
             return;
         }
         match state {
-            State::Stale => {
+            TokenState::Stale => {
                 tracing::warn!(scope, "less than a quarter of the token's life is left");
             }
-            State::Expired => tracing::error!(scope, "there is no usable token any more"),
-            State::Refused => {
+            TokenState::Expired => tracing::error!(scope, "there is no usable token any more"),
+            TokenState::Refused => {
                 tracing::warn!(scope, "the scope is not granted to this licence");
             }
-            State::Waiting | State::Fresh => {}
+            TokenState::Waiting | TokenState::Fresh => {}
         }
         self.state = state;
     }

@@ -9,7 +9,7 @@ use crate::metrics::RatioSums;
 
 /// How a scope's token fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum TokenState {
     /// There has been none yet.
     Waiting,
     /// Usable, and at least a quarter of its life is left.
@@ -22,7 +22,7 @@ pub enum State {
     Refused,
 }
 
-impl State {
+impl TokenState {
     /// The stable word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -42,7 +42,7 @@ pub struct CellView {
     /// Whose token.
     pub scope: Scope,
     /// How it fares.
-    pub state: State,
+    pub state: TokenState,
     /// Time to the expiry of the current token; `None` without a usable one.
     pub left: Option<Duration>,
     /// How long the current token lives in all.

@@ -17,7 +17,7 @@ use super::access_token::AccessToken;
 use super::error::{Reason, Unavailable};
 use super::moment::Moment;
 use super::schedule::{Rejection, Schedule};
-use super::view::{CellView, History, State, What};
+use super::view::{CellView, History, TokenState, What};
 use crate::dqe::Scope;
 use crate::metrics::{RatioSums, Ratios};
 
@@ -276,13 +276,13 @@ impl Cell {
         }
     }
 
-    fn state_of(&self, current: Option<&AccessToken>, ledger: &Ledger, now: &Moment) -> State {
+    fn state_of(&self, current: Option<&AccessToken>, ledger: &Ledger, now: &Moment) -> TokenState {
         match current {
-            Some(token) if token.is_stale(now) => State::Stale,
-            Some(_) => State::Fresh,
-            None if self.is_refused() => State::Refused,
-            None if ledger.newest.is_some() => State::Expired,
-            None => State::Waiting,
+            Some(token) if token.is_stale(now) => TokenState::Stale,
+            Some(_) => TokenState::Fresh,
+            None if self.is_refused() => TokenState::Refused,
+            None if ledger.newest.is_some() => TokenState::Expired,
+            None => TokenState::Waiting,
         }
     }
 

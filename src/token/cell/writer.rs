@@ -12,7 +12,7 @@ use crate::token::error::Reason;
 use crate::token::moment::Moment;
 use crate::token::schedule::{Granted, Plan};
 use crate::token::timing::Term;
-use crate::token::view::{State, What};
+use crate::token::view::{TokenState, What};
 
 /// What the renewal task does with its cell.
 impl Cell {
@@ -23,7 +23,7 @@ impl Cell {
 
     /// How the token fares, looked at by the clock, and whether its renewal
     /// fails, which the first moments after a loss do not tell yet; puts a token whose wall clock was set back onto it again.
-    pub(in crate::token) fn look(&self, now: &Moment) -> (State, bool) {
+    pub(in crate::token) fn look(&self, now: &Moment) -> (TokenState, bool) {
         let mut ledger = self.ledger();
         if ledger.schedule.note_end(now) {
             self.token.store(None);

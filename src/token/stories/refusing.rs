@@ -25,7 +25,7 @@ async fn a_refused_scope_leaves_the_others_alone() {
             engine.cells().iter().filter(|cell| has_token(cell)).count() == 6
         })
         .await;
-        assert_eq!(refused.view().state, State::Refused);
+        assert_eq!(refused.view().state, TokenState::Refused);
         assert!(refused.unavailable().reason.is_permanent(), "{body}");
         assert!(refused.wait(SECOND).await.is_none());
         assert!(!engine.cell(Scope::General).unwrap().is_refused());

@@ -15,7 +15,7 @@ async fn the_first_caller_is_held_until_the_first_token_is_there() {
     assert_eq!(token.header(), "Bearer TK-value-0");
     assert_eq!(token.generation(), 1);
     assert!(engine.has_usable_token(&Moment::now()));
-    assert_eq!(cell.view().state, State::Fresh);
+    assert_eq!(cell.view().state, TokenState::Fresh);
     let calls = endpoint.calls();
     assert!(
         calls[0]
@@ -130,7 +130,7 @@ async fn an_expired_token_is_never_served_and_recovery_is_quick() {
         cell.view().last_error.is_some()
     })
     .await;
-    assert_eq!(cell.view().state, State::Expired);
+    assert_eq!(cell.view().state, TokenState::Expired);
     assert_eq!(cell.unavailable().reason, Reason::EndpointUnavailable);
     assert_eq!(cell.unavailable().retry_after, SECOND);
     // Nobody is held for an endpoint that is known to be down.
