@@ -7,7 +7,8 @@ use std::fmt::Write;
 use http::StatusCode;
 
 use super::source::{TokenView, is_ready};
-use super::{Answer, Source, TokenState};
+use super::{Answer, Source};
+use crate::token::TokenState;
 
 pub(super) fn live() -> Answer {
     Answer::text(StatusCode::OK, "ok\n")

@@ -26,7 +26,7 @@ use hyper::body::{Bytes, Incoming};
 
 use self::metrics::Exposition;
 pub use self::server::serve;
-pub use self::source::{LastError, Renewals, Source, TokenState, TokenView};
+pub use self::source::{LastError, Renewals, Source, TokenView};
 
 /// Where operators connect.
 #[derive(Clone, Debug)]

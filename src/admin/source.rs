@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::metrics::{Metrics, RatioSums};
-use crate::token::Event;
+use crate::token::{Event, TokenState};
 
 /// The running proxy, as operators see it. Asked at each request of an
 /// operator, from the control thread; must not block.
@@ -96,50 +96,4 @@ pub struct Renewals {
     pub reason: &'static str,
     /// How many.
     pub count: u64,
-}
-
-/// How a scope's token stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenState {
-    /// None yet, none refused yet.
-    Waiting,
-    /// Not due for renewal.
-    Fresh,
-    /// Usable, but due for renewal.
-    Stale,
-    /// The last one is no longer usable.
-    Expired,
-    /// The token endpoint refuses to give one.
-    Refused,
-}
-
-impl TokenState {
-    pub(super) const ALL: [Self; 5] = [
-        Self::Waiting,
-        Self::Fresh,
-        Self::Stale,
-        Self::Expired,
-        Self::Refused,
-    ];
-
-    /// The word for it in metrics and in text.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Fresh => "fresh",
-            Self::Stale => "stale",
-            Self::Expired => "expired",
-            Self::Refused => "refused",
-        }
-    }
-
-    /// Whether requests can be sent with it.
-    #[must_use]
-    pub fn is_usable(self) -> bool {
-        match self {
-            Self::Fresh | Self::Stale => true,
-            Self::Waiting | Self::Expired | Self::Refused => false,
-        }
-    }
 }

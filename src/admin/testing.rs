@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{LastError, Renewals, Source, TokenState, TokenView};
+use super::{LastError, Renewals, Source, TokenView};
 use crate::dqe::Scope;
 use crate::metrics::{Metrics, RatioSums};
-use crate::token::{Event, Reason, What};
+use crate::token::{Event, Reason, TokenState, What};
 
 pub(super) struct Fake {
     pub(super) tokens: Vec<TokenView>,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::{Logs, memory};
-use crate::admin::{self, LastError, Renewals, TokenState};
+use crate::admin::{self, LastError, Renewals};
 use crate::metrics::Metrics;
 use crate::proxy::Admission;
 use crate::telemetry::{AccessLog, EventLog};
@@ -90,13 +90,7 @@ fn token_view(cell: &token::CellView) -> admin::TokenView {
     });
     admin::TokenView {
         scope: cell.scope.as_str(),
-        state: match cell.state {
-            token::TokenState::Waiting => TokenState::Waiting,
-            token::TokenState::Fresh => TokenState::Fresh,
-            token::TokenState::Stale => TokenState::Stale,
-            token::TokenState::Expired => TokenState::Expired,
-            token::TokenState::Refused => TokenState::Refused,
-        },
+        state: cell.state,
         seconds_to_expiry: cell.left.map(|left| left.as_secs_f64()),
         life_seconds: cell.life.map(|life| life.as_secs_f64()),
         generation: cell.generation,

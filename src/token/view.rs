@@ -23,7 +23,16 @@ pub enum TokenState {
 }
 
 impl TokenState {
-    /// The stable word.
+    /// Every state.
+    pub const ALL: [Self; 5] = [
+        Self::Waiting,
+        Self::Fresh,
+        Self::Stale,
+        Self::Expired,
+        Self::Refused,
+    ];
+
+    /// The stable word, in metrics and in text.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,6 +41,15 @@ impl TokenState {
             Self::Stale => "stale",
             Self::Expired => "expired",
             Self::Refused => "refused",
+        }
+    }
+
+    /// Whether requests can be sent with it.
+    #[must_use]
+    pub fn is_usable(self) -> bool {
+        match self {
+            Self::Fresh | Self::Stale => true,
+            Self::Waiting | Self::Expired | Self::Refused => false,
         }
     }
 }

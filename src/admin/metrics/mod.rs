@@ -25,11 +25,12 @@ use self::families::{
     UPSTREAM_CONNECTIONS, UPSTREAM_CONNECTIONS_OPENED,
 };
 use super::source::{TokenView, is_ready};
-use super::{Answer, Source, TokenState};
+use super::{Answer, Source};
 use crate::metrics::{
     Count, LATENCY_BOUNDS, Metrics, RATIO_BOUNDS, RatioSums, RouteMetrics, SHED_REASONS,
     WorkerMetrics,
 };
+use crate::token::TokenState;
 
 const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
