@@ -202,6 +202,8 @@ pub(super) const UPSTREAM_MAX_IDLE: Key = Key::new(
     },
 )
 .default("64");
+pub(super) const UPSTREAM_MAX_LIFETIME: Key =
+    Key::new("upstream", "max_lifetime", TIMEOUT).default(r#""5m""#);
 pub(super) const UPSTREAM_MAX_REQUESTS: Key =
     Key::new("upstream", "max_requests", COUNT).default("1024");
 pub(super) const UPSTREAM_CA_FILES: Key =
@@ -238,7 +240,7 @@ pub(super) const LOG_FORMAT: Key =
 pub(super) const LOG_ACCESS: Key = Key::new("log", "access", Kind::Switch).default("true");
 
 /// Keys that are set once: in the file, the environment or by a flag.
-pub(super) const KEYS: [&Key; 51] = [
+pub(super) const KEYS: [&Key; 52] = [
     &LISTENER_ADDRESS,
     &LISTENER_ALLOW,
     &LISTENER_HOSTS,
@@ -276,6 +278,7 @@ pub(super) const KEYS: [&Key; 51] = [
     &UPSTREAM_TOTAL_TIMEOUT,
     &UPSTREAM_IDLE_TIMEOUT,
     &UPSTREAM_MAX_IDLE,
+    &UPSTREAM_MAX_LIFETIME,
     &UPSTREAM_MAX_REQUESTS,
     &UPSTREAM_CA_FILES,
     &TOKEN_WAIT,

@@ -122,6 +122,7 @@ impl Resolver<'_> {
                 connect_timeout: self.duration(&keys::UPSTREAM_CONNECT_TIMEOUT),
                 idle_timeout: self.duration(&keys::UPSTREAM_IDLE_TIMEOUT),
                 max_idle: self.entries.count(&keys::UPSTREAM_MAX_IDLE)?,
+                max_lifetime: self.duration(&keys::UPSTREAM_MAX_LIFETIME),
                 max_requests: self.entries.count(&keys::UPSTREAM_MAX_REQUESTS)?,
             },
             egress,

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
@@ -75,6 +75,8 @@ struct Open {
     connection: Box<Connection>,
     /// Number of the policy it was made with.
     policy: u32,
+    /// When it has been used long enough.
+    retires: Instant,
     closed: Rc<Cell<u64>>,
 }
 
@@ -158,10 +160,12 @@ impl Client {
         let policy = self.policy.get();
         let tls = Arc::clone(&self.tls_in_use.borrow());
         let stream = connect(&self.settings.server, tls, &self.scratch).await?;
-        self.counts.opened.set(self.counts.opened.get() + 1);
+        let number = self.counts.opened.get();
+        self.counts.opened.set(number + 1);
         let open = Open {
             connection: Box::new(Connection::new(stream, Rc::clone(&self.spare))),
             policy,
+            retires: Instant::now() + lifetime(self.settings.max_lifetime, number),
             closed: Rc::clone(&self.counts.closed),
         };
         Ok(Lease {
@@ -172,13 +176,14 @@ impl Client {
         })
     }
 
-    /// Closes kept connections that have been unused for too long or were
+    /// Closes kept connections that have been unused or used for too long or were
     /// closed by the server, and lets go of buffers. To be called now and then.
     pub fn sweep(&self, now: Instant) {
         self.spare.buffers.clear();
         self.follow_reload();
         self.idle.borrow_mut().retain_mut(|kept| {
             now.duration_since(kept.since) < self.settings.idle_timeout
+                && now < kept.connection.retires
                 && kept.connection.connection.is_quiet()
         });
     }
@@ -200,15 +205,28 @@ impl Client {
     }
 
     fn keep(&self, mut connection: Open) {
+        let now = Instant::now();
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.settings.max_idle && connection.policy == self.policy.get() {
+        if idle.len() < self.settings.max_idle
+            && now < connection.retires
+            && connection.policy == self.policy.get()
+        {
             connection.connection.rest();
             idle.push(Kept {
                 connection,
-                since: Instant::now(),
+                since: now,
             });
         }
     }
+}
+
+/// How long the connection of this number is used, `longest` or up to a quarter
+/// less: those that were made together, at a start or after an outage, do not end
+/// together.
+fn lifetime(longest: Duration, number: u64) -> Duration {
+    // Numbers that follow each other lie far apart.
+    let sixteenth = u32::try_from(number.wrapping_mul(7) % 16).unwrap_or_default();
+    longest - longest / 64 * sixteenth
 }
 
 /// A request as it goes to the server: origin-form, `Host` and the framing of

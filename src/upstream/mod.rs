@@ -31,6 +31,10 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Unused connections kept per worker thread.
     pub max_idle: usize,
+    /// How long a connection is used before a new one takes its place, which may lead
+    /// to another address of the server; up to a quarter less for some, so that they
+    /// do not all end together.
+    pub max_lifetime: Duration,
     /// Most requests at the server at the same time, over all worker threads; 0 is any number.
     pub max_requests: usize,
 }

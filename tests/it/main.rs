@@ -19,6 +19,7 @@ mod h2c;
 mod id_mobile;
 mod isolation;
 mod jsonp;
+mod kept_connections;
 mod layering;
 mod limits;
 mod observing;

@@ -207,6 +207,7 @@ fn every_key_can_be_set_from_the_environment() {
         ("upstream.total_timeout", "6m", "total_timeout: 360s"),
         ("upstream.idle_timeout", "16s", "idle_timeout: 16s"),
         ("upstream.max_idle", "65", "max_idle: 65"),
+        ("upstream.max_lifetime", "7m", "max_lifetime: 420s"),
         ("upstream.max_requests", "512", "max_requests: 512"),
         (
             "upstream.ca_files",

@@ -1,0 +1,47 @@
+//! Connections to DQE are kept for the calls that come, and not for ever: DQE's
+//! name may lead elsewhere tomorrow.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::support::{Connection, Scripted, Setup};
+
+const CALL: &str = "/TEL/?Tel=0123456789";
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+
+/// A connection that is never idle would stay with an address that DQE has left.
+#[test]
+fn a_busy_connection_is_replaced_in_time_and_no_call_notices() {
+    let ports: Arc<Mutex<Vec<u16>>> = Arc::default();
+    let seen = Arc::clone(&ports);
+    let scripted = Scripted::start(move |_, stream| {
+        let port = stream.get_ref().peer_addr().unwrap().port();
+        let mut ports = seen.lock().unwrap();
+        if ports.last() != Some(&port) {
+            ports.push(port);
+        }
+        stream.get_mut().write_all(ANSWER).is_ok()
+    });
+    let running = Setup::default()
+        .server(scripted.url())
+        .set("LISTENER_THREADS", "1")
+        .set("UPSTREAM_MAX_LIFETIME", "500ms")
+        .start();
+    running.wait_until_ready();
+    let mut caller = Connection::open(running.address);
+    let begun = Instant::now();
+    let mut calls = 0;
+    while ports.lock().unwrap().len() < 4 {
+        caller.send("POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(caller.answer().status, 200);
+        calls += 1;
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "it stays for ever"
+        );
+    }
+    // Three have had their time, a quarter less at the most, and served meanwhile.
+    assert!(begun.elapsed() > Duration::from_millis(3 * 375));
+    assert!(calls > 20, "{calls} calls on three connections");
+}
