@@ -201,7 +201,7 @@ pub(super) const UPSTREAM_MAX_IDLE: Key = Key::new(
         most: 65_535,
     },
 )
-.default("64");
+.default("1024");
 pub(super) const UPSTREAM_MAX_LIFETIME: Key =
     Key::new("upstream", "max_lifetime", TIMEOUT).default(r#""5m""#);
 pub(super) const UPSTREAM_MAX_REQUESTS: Key =
