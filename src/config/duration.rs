@@ -14,7 +14,8 @@ pub(super) struct InvalidDuration {
     pub(super) hint: &'static str,
 }
 
-const EXAMPLES: &str = r#"write a number with its unit, such as "3s", "700ms" or "1m30s""#;
+const EXAMPLES: &str =
+    r#"write a number with its unit (ms, s, m, h), such as "3s", "700ms" or "1m30s""#;
 
 /// Reads `3s`, `700ms`, `1m30s`, `1.5s`, `2 minutes`. Not accepted: a number
 /// without a unit, a negative duration, days and longer units.

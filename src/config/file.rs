@@ -206,7 +206,11 @@ impl Walk<'_> {
                 self.entries.mark_reported(key);
             }
             self.entries.mark_reported(&keys::DQE_CLIENT_SECRET);
-            format!("did you mean [{near}]?")
+            if near == keys::ROUTE {
+                format!("did you mean [[{near}]]?")
+            } else {
+                format!("did you mean [{near}]?")
+            }
         } else {
             let known: Vec<_> = keys::sections().collect();
             format!("the sections are {}", known.join(", "))
@@ -228,20 +232,24 @@ impl Walk<'_> {
     ) -> Option<&'static Key> {
         let place = self.place(name.span());
         let name = name.get_ref();
-        let may_hold_secret = [
-            keys::DQE_CLIENT_SECRET.section,
-            keys::ID_MOBILE_CLIENT_SECRET_FILE.section,
-        ];
-        if may_hold_secret.contains(&section) && name == keys::DQE_CLIENT_SECRET.name {
-            self.problems.push(
-                Problem::new(
-                    &place,
-                    &keys::DQE_CLIENT_SECRET,
-                    "a secret does not stand in the settings file",
-                )
-                .hint(INSTEAD_OF_INLINE),
-            );
-            return Some(&keys::DQE_CLIENT_SECRET);
+        if name == keys::DQE_CLIENT_SECRET.name {
+            let id_mobile = &keys::ID_MOBILE_CLIENT_SECRET_FILE;
+            let instead = if section == keys::DQE_CLIENT_SECRET.section {
+                Some((&keys::DQE_CLIENT_SECRET, INSTEAD_OF_INLINE))
+            } else if section == id_mobile.section {
+                // Only the secret of [dqe] has a variable of its own.
+                let (sources, _) = INSTEAD_OF_INLINE.split_once(';').unwrap_or_default();
+                Some((id_mobile, sources))
+            } else {
+                None
+            };
+            if let Some((key, hint)) = instead {
+                let shown = format!("{section}.{name}");
+                let message = "a secret does not stand in the settings file";
+                self.problems
+                    .push(Problem::new(&place, &shown, message).hint(hint));
+                return Some(key);
+            }
         }
         let meant = keys::nearest(name, keys::keys_of(section).map(|key| key.name))
             .or_else(|| synonym(section, name))

@@ -229,10 +229,10 @@ pub(super) fn scope(
     if let Ok(scope) = text.parse() {
         return Some(scope);
     }
-    let names = Scope::ALL.map(Scope::as_str);
-    let hint = match keys::nearest(text, names) {
+    let hint = match keys::nearest(text, Scope::ALL.map(Scope::as_str)) {
         Some(near) => format!("did you mean \"{near}\"?"),
-        None => format!("one of {}", names.join(", ")),
+        // That of ID Mobile is for its own path, which has it already.
+        None => format!("one of {}", Scope::OAUTH.map(Scope::as_str).join(", ")),
     };
     problems.push(Problem::new(place, key, "not a scope of DQE").hint(hint));
     None

@@ -211,7 +211,9 @@ pub(super) fn from_toml(
             for node in array.iter() {
                 let place = place(node.span());
                 match node.get_ref().as_str() {
-                    Some("") => problems.push(Problem::new(&place, key, "an empty item")),
+                    Some("") => problems.push(
+                        Problem::new(&place, key, "an empty item").hint("take it out of the list"),
+                    ),
                     Some(text) => items.push(Item {
                         text: text.to_owned(),
                         place,
@@ -226,7 +228,8 @@ pub(super) fn from_toml(
                     ),
                 }
             }
-            (items.len() == array.len()).then_some(Value::List(items))
+            // The good items are looked at all the same: every problem is told at once.
+            (!items.is_empty() || array.is_empty()).then_some(Value::List(items))
         }
         (Kind::Count { least, most }, DeValue::Integer(number)) => {
             match u64::from_str_radix(number.as_str(), number.radix()) {
@@ -376,7 +379,7 @@ fn article(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "text",
         DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number",
+        DeValue::Float(_) => "a number that is not whole",
         DeValue::Boolean(_) => "true or false",
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",

@@ -74,7 +74,7 @@ impl fmt::Display for Scope {
 
 /// The text names no scope of DQE.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown scope")]
+#[error("not a scope of DQE; there are {}", Scope::ALL.map(Scope::as_str).join(", "))]
 pub struct UnknownScope;
 
 impl FromStr for Scope {

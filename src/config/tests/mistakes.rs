@@ -136,9 +136,26 @@ fn unknown_keys_lead_to_known_ones() {
             "1:10: route: a table of keys is expected here",
             "[[route]]",
         ),
+        (
+            "[[routes]]\npath = \"/x\"",
+            "1:3: routes: unknown key",
+            "did you mean [[route]]?",
+        ),
     ] {
         check(text, expected, hint);
     }
+}
+
+#[test]
+fn an_empty_item_hides_no_other_one() {
+    let error = with_minimum("[listener]\nallow = [\"\", \"10.0.0.0/33\"]").unwrap_err();
+    assert_eq!(
+        lines(&error),
+        [
+            "2:10: listener.allow: an empty item",
+            "2:14: listener.allow: not a network",
+        ]
+    );
 }
 
 #[test]
@@ -398,7 +415,7 @@ fn values_without_sense_are_refused() {
         ),
         (
             "[id_mobile]\nclient_secret = \"hunter2\"",
-            "2:1: dqe.client_secret: a secret does not stand in the settings file",
+            "2:1: id_mobile.client_secret: a secret does not stand in the settings file",
             "client_secret_file",
         ),
     ] {
@@ -479,8 +496,8 @@ fn every_broken_line_is_told_once_and_nothing_is_guessed_from_the_rest() {
 #[test]
 fn columns_count_characters_and_windows_line_ends_do_not_matter() {
     check(
-        "[listener]\r\n# é\r\nhosts = [\"é\", 1]\r\n",
-        "3:15: listener.hosts: an item that is a whole number, not text",
+        "[token]\r\n# é\r\nextra_parameters = [\"a=é\", 1]\r\n",
+        "3:28: token.extra_parameters: an item that is a whole number, not text",
         "quotes",
     );
     let error = with_minimum("\u{feff}[listener]\nadress = 1").unwrap_err();
