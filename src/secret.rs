@@ -14,7 +14,8 @@ const MAX_SECRET_BYTES: u64 = 4096;
 /// except for [`Self::Environment`], which is fixed for the life of a process.
 #[derive(Clone, Debug)]
 pub enum SecretSource {
-    /// A file whose content is the secret; one trailing line end is ignored.
+    /// A file whose content is the secret; one trailing line end is ignored, and
+    /// so is a byte order mark, which some editors put in front of any text.
     File(PathBuf),
     /// An environment variable, read once when the settings were resolved.
     Environment {
@@ -32,12 +33,19 @@ pub enum SecretSource {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be opened or read.
-    #[error("cannot read the secret file {path}")]
+    #[error("cannot read {place}: {reason}")]
     Unreadable {
+        /// The file. Its path is told only when there is something at it: the
+        /// secret itself may have been written where the path belongs.
+        place: String,
+        /// The operating system's reason.
+        reason: std::io::Error,
+    },
+    /// A named pipe: a program that reads one waits until somebody writes.
+    #[error("the secret file {path} is a named pipe")]
+    NamedPipe {
         /// The file.
         path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
     },
     /// The file or variable holds nothing.
     #[error("the secret in {place} is empty")]
@@ -89,10 +97,18 @@ impl SecretSource {
 
 fn read_file(path: &std::path::Path) -> Result<SecretString, SecretError> {
     use std::io::Read;
-    let unreadable = |source| SecretError::Unreadable {
-        path: path.to_owned(),
-        source,
+    let unreadable = |reason| SecretError::Unreadable {
+        place: match path.symlink_metadata() {
+            Ok(_) => format!("the secret file {}", path.display()),
+            Err(_) => "the secret file".to_owned(),
+        },
+        reason,
     };
+    if is_named_pipe(path) {
+        return Err(SecretError::NamedPipe {
+            path: path.to_owned(),
+        });
+    }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut text = zeroizing_buffer();
     file.take(MAX_SECRET_BYTES + 1)
@@ -107,8 +123,25 @@ fn read_file(path: &std::path::Path) -> Result<SecretString, SecretError> {
     let Ok(text) = std::str::from_utf8(&text) else {
         return Err(SecretError::NotText { place });
     };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let line = text.strip_suffix('\n').unwrap_or(text);
     checked(line.strip_suffix('\r').unwrap_or(line), place)
+}
+
+/// Whether `path` is a pipe that has a name. One without, such as a shell's
+/// `<(command)`, has its writer and does not keep anybody waiting for one.
+#[cfg(unix)]
+pub(crate) fn is_named_pipe(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let is_pipe = |path: &std::path::Path| {
+        std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+    };
+    is_pipe(path) && path.canonicalize().is_ok_and(|named| is_pipe(&named))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_named_pipe(_: &std::path::Path) -> bool {
+    false
 }
 
 /// Room for the whole file at once, so that growing leaves no copies behind.
@@ -147,6 +180,41 @@ mod tests {
         assert_eq!(from_file(b"s3cret\n").unwrap(), "s3cret");
         assert_eq!(from_file(b"s3cret\r\n").unwrap(), "s3cret");
         assert_eq!(from_file(b" s3cret ").unwrap(), " s3cret ");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_not_part_of_the_secret() {
+        assert_eq!(from_file(b"\xef\xbb\xbfs3cret\r\n").unwrap(), "s3cret");
+        assert!(from_file(b"\xef\xbb\xbf\r\n").is_err());
+        let inside = from_file(b"s3\xef\xbb\xbfcret").unwrap();
+        assert_eq!(inside, "s3\u{feff}cret");
+    }
+
+    #[test]
+    fn what_is_at_no_path_may_be_the_secret_and_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |path: PathBuf| SecretSource::File(path).read().unwrap_err().to_string();
+        for name in ["s3cret", "s3cret/more", &"s3cret".repeat(100)] {
+            let error = read(folder.path().join(name));
+            assert!(
+                error.starts_with("cannot read the secret file: "),
+                "{error}"
+            );
+        }
+        let error = read(folder.path().to_owned());
+        assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
+        assert!(error.contains("directory"), "the reason: {error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_named_pipe_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let error = SecretSource::File(path).read().unwrap_err();
+        assert!(matches!(error, SecretError::NamedPipe { .. }), "{error}");
     }
 
     #[test]

@@ -297,8 +297,8 @@ impl App {
             Duration::ZERO
         };
         tracing::info!(
-            delay_ms = delay.as_millis(),
-            timeout_ms = settings.timeout.as_millis(),
+            delay_ms = whole_millis(delay),
+            timeout_ms = whole_millis(settings.timeout),
             "draining"
         );
         let commands = &mut self.commands;
@@ -405,10 +405,13 @@ impl App {
         match built {
             Ok((tls, client)) => {
                 self.tls.store(tls);
+                let mut are_read = true;
                 for engine in &self.engines {
-                    engine.reload(client.clone());
+                    are_read &= engine.reload(client.clone());
                 }
-                tracing::info!("secret and CA files read again");
+                if are_read {
+                    tracing::info!("secret and CA files read again");
+                }
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -419,6 +422,11 @@ impl App {
             }
         }
     }
+}
+
+/// A number for the log: what is wider than 64 bits becomes text there.
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn needs_tls(config: &Config) -> bool {

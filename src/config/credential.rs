@@ -10,7 +10,7 @@ use super::environment;
 use super::keys::{self, Key};
 use super::problem::{Place, Problem};
 use super::value::{Entries, Entry, Value};
-use crate::secret::SecretSource;
+use crate::secret::{SecretError, SecretSource, is_named_pipe};
 
 /// One of the two secrets: the keys that name its source.
 #[derive(Clone, Copy)]
@@ -181,7 +181,13 @@ fn choose_for(
                 Problem::new(
                     &other.place,
                     other.key,
-                    format!("{} names the {} already", first.key, slot.noun),
+                    match &first.place {
+                        // The variable's name says more than that of a key nobody wrote.
+                        Place::Environment(name) => {
+                            format!("the variable {name} gives the {} already", slot.noun)
+                        }
+                        _ => format!("{} names the {} already", first.key, slot.noun),
+                    },
                 )
                 .hint("keep exactly one of them"),
             );
@@ -324,11 +330,24 @@ fn look_at(path: &Path, entry: &Entry, warnings: &mut Vec<Problem>) -> bool {
     };
     if metadata.is_dir() {
         warn("this is a folder", "the key holds the path of a file");
-    } else if metadata.is_file() && metadata.len() == 0 {
+    } else if is_named_pipe(path) {
         warn(
-            "the file is empty",
-            "it has to hold the secret and nothing else",
+            "this is a named pipe, which is not read",
+            "the key holds the path of a file",
         );
+    } else if !metadata.is_file() {
+        // What is no file may have its content once only: it is not looked into.
+    } else if let Err(error) = SecretSource::File(path.to_owned()).read() {
+        let message = match &error {
+            SecretError::Unreadable { reason, .. } => format!("the file cannot be read: {reason}"),
+            SecretError::Empty { .. } => "the file is empty".to_owned(),
+            SecretError::TooLarge { .. } => "the file is too large for a secret".to_owned(),
+            SecretError::NotText { .. } => {
+                "the file is not one line of text in UTF-8, or has a control character".to_owned()
+            }
+            SecretError::NamedPipe { .. } => "this is a named pipe".to_owned(),
+        };
+        warn(&message, "it has to hold the secret and nothing else");
     }
     #[cfg(unix)]
     {

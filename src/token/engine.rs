@@ -14,7 +14,7 @@ use super::endpoint::{Client, Endpoint};
 use super::error::{EngineError, Reason};
 use super::moment::Moment;
 use super::renewer;
-use super::secrets::{Candidate, LOOK_INTERVAL, Secrets, Which};
+use super::secrets::{Candidate, LOOK_INTERVAL, Look, Secrets, Which};
 use super::view::{Event, History, What};
 use crate::dqe::Scope;
 use crate::secret::SecretError;
@@ -92,8 +92,9 @@ impl Engine {
     pub async fn watch_secrets_forever(self: Arc<Self>) -> Infallible {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
-            let has_changed = locked(&self.secrets).look(&Moment::now());
-            if has_changed {
+            let look = locked(&self.secrets).look(&Moment::now());
+            tell(&look);
+            if look.has_changed {
                 self.secret_has_changed();
             }
         }
@@ -101,16 +102,19 @@ impl Engine {
 
     /// Takes a new client (other trusted authorities), reads the secrets anew
     /// and lets every cell in trouble try at once. Tokens in use stay in use.
-    pub fn reload(&self, client: Client) {
+    /// False when a secret that was known cannot be read any more, which is logged.
+    pub fn reload(&self, client: Client) -> bool {
         let endpoint = self.endpoint.load().with_client(client);
         self.endpoint.store(Arc::new(endpoint));
         // A secret that cannot be read now leaves the known one in place.
-        let has_changed = locked(&self.secrets).read_now(&Moment::now());
-        if has_changed {
+        let look = locked(&self.secrets).read_now(&Moment::now());
+        tell(&look);
+        if look.has_changed {
             self.secret_has_changed();
         } else {
             self.begin_anew(false);
         }
+        look.lost.is_empty()
     }
 
     /// Whether any scope has a usable token.
@@ -262,6 +266,17 @@ impl fmt::Debug for Engine {
         f.debug_struct("Engine")
             .field("cells", &self.cells)
             .finish_non_exhaustive()
+    }
+}
+
+/// Logs what a look at the secrets found out about their files.
+fn tell(look: &Look) {
+    for error in &look.lost {
+        // The next start would be without a secret.
+        tracing::warn!("{error}; the client secret that was read before stays in use");
+    }
+    if look.is_found {
+        tracing::info!("the client secret can be read again");
     }
 }
 

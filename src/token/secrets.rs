@@ -14,6 +14,9 @@ use crate::secret::{SecretError, SecretSource};
 /// use at most two distances after it was written.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Looks in a row that find a source unreadable before it is told.
+const BLIND_LOOKS_TOLD: u8 = 4;
+
 /// Which of the secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
@@ -39,6 +42,20 @@ struct Kept {
     known: Option<SecretString>,
     /// Differs from `known`, and has been seen once.
     seen: Option<SecretString>,
+    /// Looks that found nothing to read, one after the other.
+    blind_looks: u8,
+}
+
+/// What a look at the sources found.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// Another secret is to be used from now on.
+    pub(super) has_changed: bool,
+    /// Sources that cannot be read any more, and were not told before. What
+    /// they held stays in use.
+    pub(super) lost: Vec<SecretError>,
+    /// A source that was told is readable again.
+    pub(super) is_found: bool,
 }
 
 /// The secrets of one credential.
@@ -106,25 +123,30 @@ impl Secrets {
         }
     }
 
-    /// Looks whether a file has changed, at most every [`LOOK_INTERVAL`]. True
-    /// when another secret is to be used from now on.
-    pub(super) fn look(&mut self, now: &Moment) -> bool {
+    /// Looks whether a file has changed, at most every [`LOOK_INTERVAL`].
+    pub(super) fn look(&mut self, now: &Moment) -> Look {
         let is_due = self
             .looked
             .is_none_or(|looked| now.since(&looked) >= LOOK_INTERVAL);
-        is_due && self.read(now, false)
+        if is_due {
+            self.read(now, false)
+        } else {
+            Look::default()
+        }
     }
 
     /// Reads the files and takes what they hold at once: an operator says so.
-    pub(super) fn read_now(&mut self, now: &Moment) -> bool {
+    pub(super) fn read_now(&mut self, now: &Moment) -> Look {
         self.read(now, true)
     }
 
-    fn read(&mut self, now: &Moment, at_once: bool) -> bool {
+    fn read(&mut self, now: &Moment, at_once: bool) -> Look {
         self.looked = Some(*now);
-        let first = self.first.read(at_once);
-        let next = self.next.as_mut().and_then(|next| next.read(at_once));
-        let has_changed = first.is_some() || next.is_some();
+        let mut look = Look::default();
+        let first = self.first.read(at_once, &mut look);
+        let next = self.next.as_mut();
+        let next = next.and_then(|next| next.read(at_once, &mut look));
+        look.has_changed = first.is_some() || next.is_some();
         // What worked until now helps over the time until the new one does.
         match self.in_use {
             Which::First => self.previous = first.clone().flatten().or(self.previous.take()),
@@ -134,7 +156,7 @@ impl Secrets {
         if first.is_some() {
             self.in_use = Which::First;
         }
-        has_changed
+        look
     }
 }
 
@@ -144,6 +166,7 @@ impl Kept {
             source,
             known: None,
             seen: None,
+            blind_looks: 0,
         }
     }
 
@@ -156,8 +179,22 @@ impl Kept {
 
     /// Reads the source. `Some`, with the value before, when it has changed;
     /// one that cannot be read leaves what is known in use.
-    fn read(&mut self, at_once: bool) -> Option<Option<SecretString>> {
-        let value = self.source.read().ok()?;
+    fn read(&mut self, at_once: bool, look: &mut Look) -> Option<Option<SecretString>> {
+        let value = match self.source.read() {
+            Ok(value) => value,
+            Err(error) => {
+                self.blind_looks = self.blind_looks.saturating_add(1);
+                // A file that is being rewritten is empty for a moment. Where nothing is
+                // known, whoever asks for a token says so.
+                if self.known.is_some() && (at_once || self.blind_looks == BLIND_LOOKS_TOLD) {
+                    self.blind_looks = self.blind_looks.max(BLIND_LOOKS_TOLD);
+                    look.lost.push(error);
+                }
+                return None;
+            }
+        };
+        look.is_found |= self.known.is_some() && self.blind_looks >= BLIND_LOOKS_TOLD;
+        self.blind_looks = 0;
         if self
             .known
             .as_ref()
@@ -217,7 +254,7 @@ mod tests {
         let mut now = Moment::now();
         let mut look = |secrets: &mut Secrets| {
             now = now.later(LOOK_INTERVAL);
-            secrets.look(&now)
+            secrets.look(&now).has_changed
         };
         assert!(!look(&mut secrets));
         // Caught between truncation and the last byte.
@@ -240,11 +277,43 @@ mod tests {
         let mut secrets = Secrets::new(files.source("first"), None);
         assert_eq!(values(&mut secrets), ["old"]);
         files.write("first", "new");
-        assert!(secrets.read_now(&Moment::now()));
+        assert!(secrets.read_now(&Moment::now()).has_changed);
         assert_eq!(values(&mut secrets)[0], "new");
         files.write("first", "");
-        assert!(!secrets.read_now(&Moment::now()), "nothing to use instead");
+        assert!(
+            !secrets.read_now(&Moment::now()).has_changed,
+            "nothing to use instead"
+        );
         assert_eq!(values(&mut secrets)[0], "new");
+    }
+
+    #[test]
+    fn a_file_that_is_lost_is_told_once_and_when_it_is_back() {
+        let files = Files::new();
+        files.write("first", "old");
+        let mut secrets = Secrets::new(files.source("first"), None);
+        assert_eq!(values(&mut secrets), ["old"]);
+        let mut now = Moment::now();
+        let mut look = |secrets: &mut Secrets| {
+            now = now.later(LOOK_INTERVAL);
+            let look = secrets.look(&now);
+            assert!(!look.has_changed);
+            (look.lost.len(), look.is_found)
+        };
+        for _ in 0..3 {
+            files.write("first", "");
+            for _ in 1..BLIND_LOOKS_TOLD {
+                assert_eq!(look(&mut secrets), (0, false), "it may be being rewritten");
+            }
+            assert_eq!(look(&mut secrets), (1, false));
+            assert_eq!(look(&mut secrets), (0, false), "it is known");
+            let asked = secrets.read_now(&Moment::now());
+            assert_eq!(asked.lost.len(), 1, "whoever asks is told");
+            assert_eq!(values(&mut secrets), ["old"]);
+            files.write("first", "old");
+            assert_eq!(look(&mut secrets), (0, true));
+            assert_eq!(look(&mut secrets), (0, false));
+        }
     }
 
     #[test]
@@ -259,7 +328,7 @@ mod tests {
         assert_eq!(values(&mut secrets), ["two", "one"]);
         // The operator finishes the rotation: the first file gets the new secret.
         files.write("first", "two");
-        assert!(secrets.read_now(&Moment::now()));
+        assert!(secrets.read_now(&Moment::now()).has_changed);
         assert_eq!(values(&mut secrets), ["two"]);
         assert!(
             !secrets.worked(Which::First),
@@ -276,7 +345,7 @@ mod tests {
         assert_eq!(values(&mut secrets), ["one", "two"]);
         assert!(secrets.worked(Which::Next));
         files.write("next", "three");
-        assert!(secrets.read_now(&Moment::now()));
+        assert!(secrets.read_now(&Moment::now()).has_changed);
         assert_eq!(values(&mut secrets), ["three", "one", "two"]);
         secrets.worked(Which::Previous);
         assert_eq!(values(&mut secrets), ["three", "one", "two"]);

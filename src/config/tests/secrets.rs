@@ -58,7 +58,7 @@ fn two_sources_in_one_place_are_refused() {
     assert_eq!(
         source("", &environment).unwrap_err(),
         [
-            "environment DQE_PROXY_DQE_CLIENT_SECRET_FILE: dqe.client_secret_file: dqe.client_secret names the client secret already"
+            "environment DQE_PROXY_DQE_CLIENT_SECRET_FILE: dqe.client_secret_file: the variable DQE_CLIENT_SECRET gives the client secret already"
         ]
     );
 }
@@ -245,8 +245,18 @@ fn a_secret_file_that_is_not_there_or_open_to_all_is_a_warning() {
         assert_eq!(messages(), ["everybody on this machine can read the file"]);
         mode(0o640);
         assert_eq!(messages(), Vec::<String>::new());
-        std::fs::write(&secret, "").unwrap();
-        assert_eq!(messages(), ["the file is empty"]);
+        for (content, message) in [
+            (&b""[..], "the file is empty"),
+            (b"\n", "the file is empty"),
+            (&[b'x'; 5000], "the file is too large for a secret"),
+            (
+                b"hunter2\nhunter3\n",
+                "the file is not one line of text in UTF-8, or has a control character",
+            ),
+        ] {
+            std::fs::write(&secret, content).unwrap();
+            assert_eq!(messages(), [message]);
+        }
     }
 }
 
