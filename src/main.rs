@@ -10,10 +10,19 @@ use clap::{Parser, Subcommand};
 
 /// Arguments of the whole command.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true, after_help = EXAMPLES)]
+#[command(
+    version,
+    about,
+    propagate_version = true,
+    args_conflicts_with_subcommands = true,
+    after_help = EXAMPLES
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Without a subcommand the proxy runs.
+    #[command(flatten)]
+    run: cli::run::RunArgs,
 }
 
 /// Wrong usage, as clap has it.
@@ -48,7 +57,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     match arguments.command {
-        None => cli::run::run(&cli::run::RunArgs::default()),
+        None => cli::run::run(&arguments.run),
         Some(Command::Run(arguments)) => cli::run::run(&arguments),
         Some(Command::Demo(arguments)) => cli::demo::run(&arguments),
         Some(Command::Check(arguments)) => arguments.run(),

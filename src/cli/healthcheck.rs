@@ -46,13 +46,21 @@ pub(crate) fn run(args: &HealthcheckArgs) -> ExitCode {
     code
 }
 
-/// The address given, else the one of the settings.
+/// The address given, else the one of the settings, of which nothing else is
+/// wanted: where somebody asks there may be no secret.
 fn address(args: &HealthcheckArgs) -> Result<String, String> {
     if let Some(address) = &args.address {
-        return Ok(address.clone());
+        let port = address.rsplit_once(':').map(|(_, port)| port);
+        return match port.map(str::parse::<u16>) {
+            Some(Ok(_)) => Ok(address.clone()),
+            _ => {
+                Err("--address: a host and a port are expected, such as 127.0.0.1:9090".to_owned())
+            }
+        };
     }
-    let config = config::load(&args.settings.inputs()).map_err(|problems| problems.to_string())?;
-    let address = config.admin.address.map(|address| address.to_string());
+    let inputs = args.settings.inputs();
+    let address = config::admin_address(&inputs).map_err(|problems| problems.to_string())?;
+    let address = address.map(|address| address.to_string());
     address.ok_or_else(|| "the admin listener is switched off in the settings".to_owned())
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use dqe_proxy::app::{App, Handle, Logs};
@@ -38,7 +39,10 @@ pub(crate) fn run(arguments: &RunArgs) -> ExitCode {
         Err(error) => return explain(&error),
     };
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        // A line of the log is one line, and the hint a field of its own.
+        let (mut warning, hint) = (warning.clone(), warning.hint.as_deref());
+        warning.hint = None;
+        tracing::warn!(hint, "{warning}");
     }
     let access = match access_log(&config) {
         Ok(access) => access,
@@ -78,6 +82,10 @@ fn access_log(config: &Config) -> std::io::Result<Option<Arc<AccessLog>>> {
     AccessLog::start(config.log.format, Box::new(std::io::stdout())).map(|log| Some(Arc::new(log)))
 }
 
+/// Signals so close to the first are the same request to stop: timeout(1) and
+/// some supervisors signal the process and then its whole group.
+const ONE_REQUEST: Duration = Duration::from_millis(200);
+
 /// The signals an operator sends.
 pub(crate) struct Signals {
     runtime: tokio::runtime::Runtime,
@@ -107,7 +115,7 @@ impl Signals {
         })
     }
 
-    /// From now on SIGTERM and SIGINT drain, a second one stops, SIGHUP reloads.
+    /// From now on SIGTERM and SIGINT drain, a second request stops, SIGHUP reloads.
     /// The thread that waits for them ends with the process.
     pub(crate) fn obey(self, handle: Handle) {
         let Self {
@@ -118,12 +126,20 @@ impl Signals {
         } = self;
         let waiting = move || {
             runtime.block_on(async {
+                let mut first: Option<Instant> = None;
                 loop {
                     tokio::select! {
-                        _ = terminate.recv() => handle.drain(),
-                        _ = interrupt.recv() => handle.drain(),
-                        _ = hang_up.recv() => handle.reload(),
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                        _ = hang_up.recv() => {
+                            handle.reload();
+                            continue;
+                        }
                     }
+                    if first.is_none_or(|first| first.elapsed() >= ONE_REQUEST) {
+                        handle.drain();
+                    }
+                    first.get_or_insert_with(Instant::now);
                 }
             });
         };

@@ -29,6 +29,7 @@ mod token_endpoint;
 mod value;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use problem::{Place, Problem, Problems};
@@ -95,34 +96,25 @@ pub struct Config {
     pub summary: Summary,
 }
 
-/// Reads, checks and resolves the settings. Touches no network and reads no
-/// secret file.
+/// Reads, checks and resolves the settings. Touches no network; a secret file
+/// is looked into for what would keep it from being used, and not kept.
 ///
 /// # Errors
 /// Everything that is wrong, at once. When the file cannot be read or is no
 /// TOML, what its content would decide is not judged.
 pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
-    let mut problems = Vec::new();
-    let mut warnings = Vec::new();
-    let mut entries = value::Entries::defaults(keys::KEYS);
-    let variables = inputs.environment.as_slice();
-
-    let named = named_file(inputs);
-    let document = named
-        .as_ref()
-        .and_then(|(path, named_by)| file::read(path, named_by, &mut entries, &mut problems));
-    environment::read(variables, &mut entries, &mut problems);
-    read_flags(&inputs.flags, &mut entries, &mut problems);
-    let spared: Vec<&str> = credential::SLOTS
-        .iter()
-        .filter_map(|slot| entries.text(slot.variable))
-        .map(|(name, _)| name)
-        .collect();
-    environment::report_unknown(variables, &spared, &mut problems, &mut warnings);
-    if named.is_some() && document.is_none() {
+    let Layers {
+        entries,
+        document,
+        mut problems,
+        mut warnings,
+        is_file_lost,
+    } = Layers::read(inputs);
+    if is_file_lost {
         return Err(Problems::new(problems, warnings));
     }
 
+    let variables = inputs.environment.as_slice();
     let resolver = resolve::Resolver {
         entries: &entries,
         document: document.as_ref(),
@@ -148,6 +140,72 @@ pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
         warnings: problem::in_order(warnings),
         summary: Summary::new(&entries, document.as_ref(), &parts.secrets),
     })
+}
+
+/// The address of the admin listener alone, `None` when it is off: whoever asks
+/// a running proxy how it is needs neither a licence nor a secret.
+///
+/// # Errors
+/// When the settings file cannot be read, or the address is wrong.
+pub fn admin_address(inputs: &Inputs) -> Result<Option<SocketAddr>, Problems> {
+    let layers = Layers::read(inputs);
+    if layers.is_file_lost || layers.entries.is_reported(&keys::ADMIN_ADDRESS) {
+        return Err(Problems::new(layers.problems, layers.warnings));
+    }
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    let mut resolver = resolve::Resolver {
+        entries: &layers.entries,
+        document: None,
+        variables: &inputs.environment,
+        problems: &mut problems,
+        warnings: &mut warnings,
+    };
+    let settings = resolver.admin(None);
+    if problems.is_empty() {
+        Ok(settings.address)
+    } else {
+        Err(Problems::new(problems, Vec::new()))
+    }
+}
+
+/// What the layers say, with what is wrong in the way they say it.
+struct Layers {
+    entries: value::Entries,
+    document: Option<file::Document>,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+    /// A file is named, and cannot be read or is no TOML.
+    is_file_lost: bool,
+}
+
+impl Layers {
+    fn read(inputs: &Inputs) -> Self {
+        let mut problems = Vec::new();
+        let mut warnings = Vec::new();
+        let mut entries = value::Entries::defaults(keys::KEYS);
+        let variables = inputs.environment.as_slice();
+
+        let named = named_file(inputs);
+        let document = named
+            .as_ref()
+            .and_then(|(path, named_by)| file::read(path, named_by, &mut entries, &mut problems));
+        environment::read(variables, &mut entries, &mut problems);
+        read_flags(&inputs.flags, &mut entries, &mut problems);
+        let spared: Vec<&str> = credential::SLOTS
+            .iter()
+            .filter_map(|slot| entries.text(slot.variable))
+            .map(|(name, _)| name)
+            .collect();
+        environment::report_unknown(variables, &spared, &mut problems, &mut warnings);
+        let is_file_lost = named.is_some() && document.is_none();
+        Self {
+            entries,
+            document,
+            problems,
+            warnings,
+            is_file_lost,
+        }
+    }
 }
 
 /// The settings file, and where it was named.

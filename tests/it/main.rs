@@ -27,6 +27,7 @@ mod operating;
 mod parking;
 mod paths;
 mod patience;
+mod process;
 mod redirects;
 mod relay;
 mod sandbox;

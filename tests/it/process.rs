@@ -1,0 +1,253 @@
+//! The process as an operator has it: started by hand or by a supervisor, told
+//! by signals, with files that change and outputs that are read.
+
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Setup, eventually, get};
+
+/// A running program; dropping it kills it. What it says is in a file.
+struct Process {
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+impl Process {
+    /// Starts it in `folder`, with nothing in its environment but `variables`.
+    fn start(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let log = folder.join("log");
+        let child = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"))
+            .args(arguments)
+            .env_clear()
+            .env("DQE_PROXY_LISTENER_ADDRESS", "127.0.0.1:0")
+            .env("DQE_PROXY_ADMIN_ADDRESS", "127.0.0.1:0")
+            .envs(variables.iter().copied())
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn lines(&self) -> Vec<serde_json::Value> {
+        let said = self.said();
+        let lines = said.lines();
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    fn says(&self, word: &str) {
+        eventually(word, || self.said().contains(word));
+    }
+
+    fn admin(&self) -> std::net::SocketAddr {
+        self.says("dqe-proxy listens");
+        let lines = self.lines();
+        let mut addresses = lines.iter().filter_map(|line| line["admin"].as_str());
+        addresses.next().unwrap().parse().unwrap()
+    }
+
+    /// One signal after the other, as fast as a shell can.
+    fn signal(&self, names: &[&str]) {
+        let id = self.child.id();
+        let kills = names.iter().map(|name| format!("kill -{name} {id}"));
+        let script = kills.collect::<Vec<_>>().join(" && ");
+        let sent = Command::new("sh").args(["-c", &script]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    fn ends(&mut self) -> ExitStatus {
+        let mut ended = None;
+        eventually("it ends", || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        ended.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Settings of a program in front of `server`, whose secret is read from a file.
+fn in_front_of(server: &str) -> [(&str, &str); 4] {
+    [
+        ("DQE_SERVER", server),
+        ("DQE_LICENCE", "SANDBOX"),
+        ("DQE_PROXY_DQE_CLIENT_SECRET_FILE", "secret"),
+        ("DQE_PROXY_DRAIN_DELAY", "0s"),
+    ]
+}
+
+#[test]
+fn a_secret_file_that_was_lost_is_told_at_a_reload_and_what_it_held_stays_in_use() {
+    let dqe = Setup::default().start_dqe();
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "sandbox-secret\n").unwrap();
+    let mut process = Process::start(folder.path(), &["run"], &in_front_of(&dqe.sandbox.url()));
+    let admin = process.admin();
+    eventually("it is ready", || get(admin, "/readyz").status == 200);
+    let told = |text: &str| {
+        let mut lines = process.lines().into_iter();
+        lines.any(|line| line["message"].as_str().unwrap().contains(text))
+    };
+    process.signal(&["HUP"]);
+    eventually("it has read again", || {
+        told("secret and CA files read again")
+    });
+
+    std::fs::write(&secret, "").unwrap();
+    process.signal(&["HUP"]);
+    eventually("it says so", || {
+        told("is empty; the client secret that was read before stays in use")
+    });
+    std::fs::remove_file(&secret).unwrap();
+    process.signal(&["HUP"]);
+    eventually("and why", || told("cannot read the secret file: "));
+    let again = process.said().matches("read again\"").count();
+    assert_eq!(again, 1, "only what was read is said to have been");
+    assert_eq!(get(admin, "/readyz").status, 200);
+
+    std::fs::write(&secret, "sandbox-secret\n").unwrap();
+    eventually("it is found", || {
+        told("the client secret can be read again")
+    });
+    process.signal(&["TERM"]);
+    assert_eq!(process.ends().code(), Some(0));
+    assert!(!process.said().contains("sandbox-secret"));
+}
+
+/// `timeout` of coreutils signals the program and its group, which it belongs to.
+#[test]
+fn two_signals_at_once_are_one_request_to_stop_and_two_apart_are_two() {
+    let dqe = Setup::default().start_dqe();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "sandbox-secret").unwrap();
+    let url = dqe.sandbox.url();
+    let start = |delay| {
+        let mut variables = in_front_of(&url);
+        variables[3].1 = delay;
+        let process = Process::start(folder.path(), &["run"], &variables);
+        let admin = process.admin();
+        eventually("it is ready", || get(admin, "/readyz").status == 200);
+        process
+    };
+    let mut process = start("1s");
+    process.signal(&["TERM", "INT", "TERM"]);
+    assert_eq!(process.ends().code(), Some(0), "{}", process.said());
+    assert!(process.said().contains("every request has ended"));
+
+    let mut process = start("20s");
+    process.signal(&["TERM"]);
+    process.says("draining");
+    let begun = Instant::now();
+    eventually("a while later", || {
+        begun.elapsed() > Duration::from_millis(250)
+    });
+    process.signal(&["TERM"]);
+    assert_eq!(process.ends().code(), Some(1), "{}", process.said());
+    assert!(process.said().contains("told a second time"));
+}
+
+/// The hint to a warning is a field, and no line end in the middle of a message.
+#[test]
+fn a_warning_of_the_settings_is_one_line_of_the_log_and_shows_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut variables = in_front_of("http://127.0.0.1:1");
+    // The secret itself, where the path of its file belongs.
+    variables[2].1 = "h0nter2-and-more";
+    let process = Process::start(folder.path(), &["run"], &variables);
+    process.says("no token");
+    let lines = process.lines();
+    let warning = lines
+        .iter()
+        .find(|line| line["hint"].is_string())
+        .unwrap_or_else(|| panic!("{}", process.said()));
+    let message = warning["message"].as_str().unwrap();
+    assert!(
+        message.ends_with("there is no file at this path, or it cannot be looked at"),
+        "{message}"
+    );
+    let trouble = lines
+        .iter()
+        .find(|line| line["code"] == "secret_unreadable");
+    let detail = trouble.unwrap()["detail"].as_str().unwrap();
+    assert!(detail.contains("No such file"), "the reason: {detail}");
+    assert!(!process.said().contains("h0nter2"), "{}", process.said());
+}
+
+/// Nobody may ever write into it, and a signal has to be obeyed all the same.
+#[test]
+fn a_secret_file_that_is_a_named_pipe_keeps_nothing_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("secret");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let variables = in_front_of("http://127.0.0.1:1");
+    let mut process = Process::start(folder.path(), &["run"], &variables);
+    process.says("is a named pipe");
+    let admin = process.admin();
+    assert_eq!(get(admin, "/livez").status, 200);
+    process.signal(&["TERM"]);
+    assert_eq!(process.ends().code(), Some(0), "{}", process.said());
+}
+
+#[test]
+fn flags_of_run_need_no_subcommand() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = "[dqe]\nlicence = \"X\"\nclient_secret_file = \"secret\"\n\
+                servers = [\"http://127.0.0.1:1\"]\n";
+    std::fs::write(folder.path().join("some.toml"), file).unwrap();
+    let arguments = ["--config", "some.toml", "--log-level", "info"];
+    let mut process = Process::start(folder.path(), &arguments, &[]);
+    process.says("dqe-proxy listens");
+    process.signal(&["TERM"]);
+    assert_eq!(process.ends().code(), Some(0), "{}", process.said());
+}
+
+/// A probe by hand is made in a shell that has neither licence nor secret.
+#[test]
+fn a_healthcheck_needs_the_admin_address_of_the_settings_and_nothing_else() {
+    let running = Setup::default().start();
+    running.wait_until_ready();
+    let check = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"))
+            .arg("healthcheck")
+            .args(arguments)
+            .env_clear()
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said)
+    };
+    let admin = running.admin.to_string();
+    let by_variable = [("DQE_PROXY_ADMIN_ADDRESS", admin.as_str())];
+    let (code, said) = check(&["--ready"], &by_variable);
+    assert_eq!((code, said.ends_with("ok\n")), (Some(0), true), "{said}");
+    let (code, said) = check(&["--admin", &admin], &[]);
+    assert_eq!(code, Some(0), "{said}");
+
+    let (code, said) = check(&["--admin", "nonsense"], &[]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("admin.address: not an address"), "{said}");
+    let (code, said) = check(&["--config", "/nowhere.toml"], &by_variable);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("cannot read the settings file"), "{said}");
+    let (code, said) = check(&["--address", "localhost"], &[]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("a host and a port are expected"), "{said}");
+}
