@@ -2,12 +2,12 @@
 //! a reader of its own, far stricter than RFC 9112, and whatever does not fit
 //! is a violation. Its answers are random too, malformed ones among them.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write, sink};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::support::{TOKEN, grant, read_body, read_head, serve_each};
+use crate::support::{TOKEN, grant, read_body, read_chunks, read_head, read_length, serve_each};
 
 /// What no caller ever sees.
 pub(super) const SECRETS: [&str; 3] = [TOKEN, "S3CR3T", "L1C3NC3"];
@@ -81,8 +81,8 @@ impl Server {
                 }
             };
             let whole = match framing {
-                Framing::Length(length) => skip(&mut stream, length),
-                Framing::Chunked => skip_chunks(&mut stream),
+                Framing::Length(length) => read_length(&mut stream, length, &mut sink()),
+                Framing::Chunked => read_chunks(&mut stream, &mut sink()),
             };
             if whole.is_none() {
                 return;
@@ -213,29 +213,6 @@ fn scope(target: &str) -> Option<&'static str> {
         "rnvp" | "single" => Some("client_address"),
         "email/lookup" => Some("client_email"),
         _ => None,
-    }
-}
-
-fn skip(stream: &mut BufReader<TcpStream>, length: u64) -> Option<()> {
-    let skipped = std::io::copy(&mut stream.take(length), &mut std::io::sink()).ok()?;
-    (skipped == length).then_some(())
-}
-
-fn skip_chunks(stream: &mut BufReader<TcpStream>) -> Option<()> {
-    loop {
-        let mut line = Vec::new();
-        stream.read_until(b'\n', &mut line).ok()?;
-        let size = std::str::from_utf8(line.strip_suffix(b"\r\n")?).ok()?;
-        let size = u64::from_str_radix(size, 16).ok()?;
-        skip(stream, size)?;
-        let mut end = [0; 2];
-        stream.read_exact(&mut end).ok()?;
-        if &end != b"\r\n" {
-            return None;
-        }
-        if size == 0 {
-            return Some(());
-        }
     }
 }
 

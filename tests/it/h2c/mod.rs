@@ -7,12 +7,12 @@ mod refusals;
 mod timeouts;
 mod translation;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::BufReader;
 use std::net::TcpStream;
 
 use bytes::Bytes;
 
-use crate::support::{Answer, Running, Scripted, Setup, eventually};
+use crate::support::{self, Answer, Running, Scripted, Setup, eventually, read_chunks};
 
 const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA";
 const MIB: usize = 1024 * 1024;
@@ -59,26 +59,10 @@ fn many_bytes(length: usize) -> Bytes {
 
 /// The body of a request, whole, however it is framed.
 fn read_body(head: &str, stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
-    let head = head.to_ascii_lowercase();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "));
+    if head.to_ascii_lowercase().contains("\r\ncontent-length:") {
+        return support::read_body(head.as_bytes(), stream);
+    }
     let mut body = Vec::new();
-    if let Some(length) = length {
-        body.resize(length.parse().unwrap(), 0);
-        stream.read_exact(&mut body).ok()?;
-        return Some(body);
-    }
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).ok()?;
-        let size = usize::from_str_radix(line.trim_end(), 16).ok()?;
-        let start = body.len();
-        body.resize(start + size + 2, 0);
-        stream.read_exact(&mut body[start..]).ok()?;
-        body.truncate(start + size);
-        if size == 0 {
-            return Some(body);
-        }
-    }
+    read_chunks(stream, &mut body)?;
+    Some(body)
 }

@@ -23,7 +23,7 @@ use dqe_proxy::telemetry::{AccessLog, Format};
 pub(crate) use program::Program;
 pub(crate) use recorder::{After, Reaction, Recorded, Recorder, TOKEN, When, grant};
 pub(crate) use scripted::Scripted;
-pub(crate) use server::{read_body, read_head, serve_each};
+pub(crate) use server::{read_body, read_chunks, read_head, read_length, serve_each};
 pub(crate) use token_endpoint::TokenEndpoint;
 pub(crate) use token_server::{TokenServer, answer, granted};
 pub(crate) use wire::{Answer, Connection, call, get};

@@ -2,12 +2,12 @@
 //! is told to. It reads requests by itself and strictly: what follows one that
 //! it cannot delimit shows as a call that is not whole.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::{PATIENCE, eventually, read_head, serve_each};
+use super::{PATIENCE, eventually, read_chunks, read_head, read_length, serve_each};
 
 /// How every token begins that the recorder grants; the scope follows.
 pub(crate) const TOKEN: &str = "T0K3N-";
@@ -245,37 +245,13 @@ fn read_body(head: &[u8], stream: &mut BufReader<TcpStream>) -> (bool, Vec<u8>) 
     let mut body = Vec::new();
     let whole = match (&lengths[..], &codings[..]) {
         ([], []) => true,
-        ([length], []) => length.parse().is_ok_and(|length: u64| {
-            let read = stream.take(length).read_to_end(&mut body);
-            read.is_ok() && body.len() as u64 == length
-        }),
+        ([length], []) => length
+            .parse()
+            .is_ok_and(|length: u64| read_length(stream, length, &mut body).is_some()),
         ([], [coding]) if coding == "chunked" => read_chunks(stream, &mut body).is_some(),
         _ => false,
     };
     (whole, body)
-}
-
-fn read_chunks(stream: &mut BufReader<TcpStream>, body: &mut Vec<u8>) -> Option<()> {
-    loop {
-        let mut line = Vec::new();
-        stream.read_until(b'\n', &mut line).ok()?;
-        let size = std::str::from_utf8(line.strip_suffix(b"\r\n")?).ok()?;
-        if !size.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        let size = usize::from_str_radix(size, 16).ok()?;
-        let start = body.len();
-        body.resize(start + size, 0);
-        stream.read_exact(&mut body[start..]).ok()?;
-        let mut end = [0; 2];
-        stream.read_exact(&mut end).ok()?;
-        if &end != b"\r\n" {
-            return None;
-        }
-        if size == 0 {
-            return Some(());
-        }
-    }
 }
 
 /// Grants the token that the form in `body` asks for.
