@@ -143,30 +143,15 @@ impl Drop for WorkerLog {
 mod tests {
     use std::time::Instant;
 
-    use super::super::testing::{Memory, stalled};
+    use super::super::testing::{Memory, record, stalled};
     use super::*;
 
     const SOON: Duration = Duration::from_secs(10);
 
-    fn record(number: u64) -> AccessRecord<'static> {
+    fn numbered(number: u64) -> AccessRecord<'static> {
         AccessRecord {
-            time: SystemTime::now(),
-            request_id: "5f0c2a91d4e8b7365f0c2a91d4e8b736",
-            caller: IpAddr::from([10, 1, 2, 3]),
-            method: "GET",
-            route: "/RNVP",
-            scope: "client_address",
-            status: 200,
-            code: "ok",
             request_bytes: number,
-            response_bytes: 512,
-            token_wait: Duration::ZERO,
-            connect: Duration::ZERO,
-            first_byte: Duration::from_micros(11_023),
-            total: Duration::from_micros(12_345),
-            attempts: 1,
-            redirects: 0,
-            http_version: "HTTP/1.1",
+            ..record()
         }
     }
 
@@ -188,7 +173,7 @@ mod tests {
                 let mut mine = log.for_worker();
                 std::thread::spawn(move || {
                     for number in 0..500 {
-                        mine.record(&record(worker * 1000 + number));
+                        mine.record(&numbered(worker * 1000 + number));
                     }
                 })
             })
@@ -212,7 +197,7 @@ mod tests {
         let log = AccessLog::start(Format::Json, Box::new(memory.clone())).unwrap();
         let mut mine = log.for_worker();
         mine.flush();
-        mine.record(&record(7));
+        mine.record(&numbered(7));
         assert_eq!(memory.text(), "");
         mine.flush();
         assert!(log.finish(SOON));
@@ -227,7 +212,7 @@ mod tests {
         let records = 20_000;
         let start = Instant::now();
         for number in 0..records {
-            mine.record(&record(number));
+            mine.record(&numbered(number));
         }
         mine.flush();
         assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
@@ -251,7 +236,7 @@ mod tests {
         let mut mine = log.for_worker();
         drop(reader);
         for number in 0..3 {
-            mine.record(&record(number));
+            mine.record(&numbered(number));
             mine.flush();
         }
         assert!(log.finish(SOON));

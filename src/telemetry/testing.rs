@@ -1,8 +1,12 @@
-//! Sinks for the tests of this part.
+//! Sinks for the tests of this part, and a record to write.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::AccessRecord;
 
 /// Keeps what is written; its clones see the same bytes.
 #[derive(Clone, Default)]
@@ -66,5 +70,28 @@ impl Write for Scripted {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A call as most are.
+pub(super) fn record() -> AccessRecord<'static> {
+    AccessRecord {
+        time: UNIX_EPOCH + Duration::from_micros(1_763_951_521_007_900),
+        request_id: "5f0c2a",
+        caller: IpAddr::from([10, 1, 2, 3]),
+        method: "GET",
+        route: "/RNVP",
+        scope: "client_address",
+        status: 200,
+        code: "ok",
+        request_bytes: 0,
+        response_bytes: 512,
+        token_wait: Duration::ZERO,
+        connect: Duration::from_micros(1500),
+        first_byte: Duration::from_nanos(11_023_999),
+        total: Duration::from_micros(12_345),
+        attempts: 1,
+        redirects: 0,
+        http_version: "HTTP/1.1",
     }
 }

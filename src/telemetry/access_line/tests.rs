@@ -5,29 +5,8 @@ use proptest::prelude::*;
 use serde::{Serialize, Serializer};
 
 use super::super::escape::{Escaped, escape_json};
+use super::super::testing::record;
 use super::*;
-
-fn record() -> AccessRecord<'static> {
-    AccessRecord {
-        time: UNIX_EPOCH + Duration::from_micros(1_763_951_521_007_900),
-        request_id: "5f0c2a",
-        caller: IpAddr::from([10, 1, 2, 3]),
-        method: "GET",
-        route: "/RNVP",
-        scope: "client_address",
-        status: 200,
-        code: "ok",
-        request_bytes: 0,
-        response_bytes: 512,
-        token_wait: Duration::ZERO,
-        connect: Duration::from_micros(1500),
-        first_byte: Duration::from_nanos(11_023_999),
-        total: Duration::from_micros(12_345),
-        attempts: 1,
-        redirects: 0,
-        http_version: "HTTP/1.1",
-    }
-}
 
 fn line(is_text: bool, record: &AccessRecord<'_>) -> String {
     next_line(&mut Lines::new(is_text), record)
