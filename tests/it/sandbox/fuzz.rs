@@ -99,13 +99,14 @@ proptest! {
         }
         request.extend_from_slice(b"GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (answers, panics) = runtime.block_on(async {
+        let (reply, panics) = runtime.block_on(async {
             let sandbox = started().await;
             sandbox.set_switch("licence-code", "on").unwrap();
             let reply = raw(sandbox.address(), &request).await;
-            (reply.text.matches("HTTP/1.1 ").count(), sandbox.counters().panics)
+            (reply, sandbox.counters().panics)
         });
         prop_assert_eq!(panics, 0);
-        prop_assert_eq!(answers, PATHS.len() + 1);
+        let answers = reply.text.matches("HTTP/1.1 ").count();
+        prop_assert_eq!(answers, PATHS.len() + 1, "{:?} {}", reply.end, reply.text);
     }
 }
