@@ -144,6 +144,9 @@ pub struct RouteMetrics {
     pub redirects: Count,
 }
 
+/// What is answered, and nothing besides, to a head that is no request.
+pub const HEAD_REFUSALS: [&str; 3] = ["400", "414", "431"];
+
 /// Why a caller's connection finds no place: the keys of `[listener]` that say so.
 pub const SHED_REASONS: [&str; 2] = ["max_connections", "max_connections_per_caller"];
 
@@ -168,6 +171,8 @@ pub struct WorkerMetrics {
     pub connections_refused: Count,
     /// Caller connections refused because no place was left, by [`SHED_REASONS`].
     pub connections_shed: [Count; SHED_REASONS.len()],
+    /// Heads that were no request, by [`HEAD_REFUSALS`].
+    pub heads_refused: [Count; HEAD_REFUSALS.len()],
     /// Times no connection could be accepted although one waited.
     pub accepts_failed: Count,
     /// Connections made to the server.
@@ -220,6 +225,7 @@ impl Metrics {
             connections_unparked: Count::default(),
             connections_refused: Count::default(),
             connections_shed: Default::default(),
+            heads_refused: Default::default(),
             accepts_failed: Count::default(),
             upstream_connections_opened: Count::default(),
             upstream_connections_closed: Count::default(),

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Version};
@@ -30,7 +30,8 @@ use crate::deadline::{Deadlines, Registered};
 use crate::http1::{
     Found, Framing, Incoming, Options, RequestHead, Response, ResponseHead, Spare, Wire, name,
 };
-use crate::metrics::{Metrics, WorkerMetrics};
+use crate::metrics::{HEAD_REFUSALS, Metrics, WorkerMetrics};
+use crate::telemetry::Seldom;
 
 /// Bytes there is room for when a head is read.
 const ROOM: usize = 16 * 1024;
@@ -53,6 +54,8 @@ pub(super) struct Shared {
     worker: usize,
     /// What heads are read into.
     scratch: RefCell<Box<[u8]>>,
+    /// Refused heads, for the log; by [`HEAD_REFUSALS`].
+    refusing: [Seldom; HEAD_REFUSALS.len()],
     /// What answers are written from, when nobody does.
     output: Cell<Vec<u8>>,
     pub(super) spare: Rc<Spare>,
@@ -82,6 +85,7 @@ impl Shared {
             metrics,
             worker,
             scratch: RefCell::new(vec![0; ROOM].into()),
+            refusing: Default::default(),
             output: Cell::default(),
             spare,
             on_streams: OnceCell::new(),
@@ -91,6 +95,28 @@ impl Shared {
 
     pub(super) fn counts(&self) -> &WorkerMetrics {
         &self.metrics.workers[self.worker]
+    }
+
+    /// No request has come of what `caller` sent, so that nobody else counts or
+    /// logs it.
+    fn head_is_refused(&self, caller: IpAddr, invalid: InvalidHead) {
+        let kind = invalid.counted();
+        self.counts().heads_refused[kind].add(1);
+        let Some(times) = self.refusing[kind].happens(Instant::now()) else {
+            return;
+        };
+        let status = invalid.status().as_u16();
+        let why = match invalid {
+            InvalidHead::Syntax => {
+                "no HTTP/1 request; often a space or an accented letter in the URL that is not percent-encoded, or TLS, or HTTP/2 without listener.h2c"
+            }
+            InvalidHead::Preface => "HTTP/2 on a connection that has begun with HTTP/1",
+            InvalidHead::TooLarge => {
+                "a head larger than listener.max_head or with more than listener.max_fields fields"
+            }
+            InvalidHead::TargetTooLong => "a target that is too long",
+        };
+        tracing::info!(%caller, status, times, "refused what a caller sent: {why}");
     }
 }
 
@@ -421,6 +447,7 @@ impl Connection {
     /// who asks.
     fn refusal(&self, cx: &mut Context<'_>, invalid: InvalidHead) -> Sending {
         self.more_has_come.set(true);
+        self.progress.shared.head_is_refused(self.address, invalid);
         let asked = Asked {
             is_head: false,
             version: Version::HTTP_11,

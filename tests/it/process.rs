@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Setup, eventually, get};
+use crate::support::{Setup, call, eventually, get};
 
 /// A running program; dropping it kills it. What it says is in a file.
 struct Process {
@@ -216,6 +216,51 @@ fn flags_of_run_need_no_subcommand() {
     process.says("dqe-proxy listens");
     process.signal(&["TERM"]);
     assert_eq!(process.ends().code(), Some(0), "{}", process.said());
+}
+
+/// No request has come of it, so that the access log has no line: the log of events
+/// and a metric tell why a caller's calls do not arrive, and nothing of what it sent.
+#[test]
+fn what_is_no_request_is_told_without_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "sandbox-secret").unwrap();
+    let process = Process::start(folder.path(), &["run"], &in_front_of("http://127.0.0.1:1"));
+    let admin = process.admin();
+    let lines = process.lines();
+    let mut listeners = lines.iter().filter_map(|line| line["listener"].as_str());
+    let address = listeners.next().unwrap().parse().unwrap();
+    let many = "a: b\r\n".repeat(101);
+    for (request, status) in [
+        (
+            &b"GET /TEL/?Tel=h0nter2\xe9 HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+            400,
+        ),
+        (
+            b"GET /TEL/?Tel=h0nter2 and more HTTP/1.1\r\nHost: a\r\n\r\n",
+            400,
+        ),
+        (
+            format!("GET /TEL/?Tel=h0nter2 HTTP/1.1\r\nHost: a\r\n{many}\r\n").as_bytes(),
+            431,
+        ),
+    ] {
+        assert_eq!(call(address, request).status, status);
+    }
+    let metrics = get(admin, "/metrics").text();
+    for (status, count) in [(400, 2), (414, 0), (431, 1)] {
+        let line = format!("dqe_proxy_caller_heads_refused_total{{status=\"{status}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line}");
+    }
+    for (status, why) in [(400, "not percent-encoded"), (431, "listener.max_fields")] {
+        eventually("the log tells", || {
+            process.lines().iter().any(|line| {
+                line["status"] == status
+                    && line["caller"] == "127.0.0.1"
+                    && line["message"].as_str().unwrap().contains(why)
+            })
+        });
+    }
+    assert!(!process.said().contains("h0nter2"), "{}", process.said());
 }
 
 /// A probe by hand is made in a shell that has neither licence nor secret.

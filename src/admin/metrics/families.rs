@@ -62,6 +62,11 @@ pub(super) const CALLER_CONNECTIONS_SHED: Family = Family(
     Counter,
     "Connections answered with 503 at once, by the setting of [listener] that was reached.",
 );
+pub(super) const HEADS_REFUSED: Family = Family(
+    "dqe_proxy_caller_heads_refused",
+    Counter,
+    "What callers sent that is no HTTP request or has too large a head, by the status it was answered with.",
+);
 pub(super) const ACCEPTS_FAILED: Family = Family(
     "dqe_proxy_accept_failures",
     Counter,

@@ -18,17 +18,17 @@ use prometheus_client::registry::Registry;
 use self::families::{
     ACCEPTS_FAILED, ACCESS_LOG_DROPPED, BUILD, CALLER_CONNECTIONS, CALLER_CONNECTIONS_OPENED,
     CALLER_CONNECTIONS_PARKED, CALLER_CONNECTIONS_REFUSED, CALLER_CONNECTIONS_SHED, DRAINING,
-    EVENT_LOG_DROPPED, Family, MEMORY_SHORT, READY, REDIRECTS_FOLLOWED, REPLAYS, REQUEST_DURATION,
-    REQUESTS, REQUESTS_IN_FLIGHT, RESIDENT_MEMORY, START_TIME, TOKEN_CALLS, TOKEN_FORCED_RENEWALS,
-    TOKEN_GENERATION, TOKEN_LIFE_LEFT, TOKEN_RENEWALS, TOKEN_REPLAYS, TOKEN_RESTARTS, TOKEN_SAME,
-    TOKEN_SECONDS_TO_EXPIRY, TOKEN_SLACK, TOKEN_STATE, TOKEN_WAIT_SECONDS, TOKEN_WAITS,
-    UPSTREAM_CONNECTIONS, UPSTREAM_CONNECTIONS_OPENED,
+    EVENT_LOG_DROPPED, Family, HEADS_REFUSED, MEMORY_SHORT, READY, REDIRECTS_FOLLOWED, REPLAYS,
+    REQUEST_DURATION, REQUESTS, REQUESTS_IN_FLIGHT, RESIDENT_MEMORY, START_TIME, TOKEN_CALLS,
+    TOKEN_FORCED_RENEWALS, TOKEN_GENERATION, TOKEN_LIFE_LEFT, TOKEN_RENEWALS, TOKEN_REPLAYS,
+    TOKEN_RESTARTS, TOKEN_SAME, TOKEN_SECONDS_TO_EXPIRY, TOKEN_SLACK, TOKEN_STATE,
+    TOKEN_WAIT_SECONDS, TOKEN_WAITS, UPSTREAM_CONNECTIONS, UPSTREAM_CONNECTIONS_OPENED,
 };
 use super::source::{TokenView, is_ready};
 use super::{Answer, Source};
 use crate::metrics::{
-    Count, LATENCY_BOUNDS, Metrics, RATIO_BOUNDS, RatioSums, RouteMetrics, SHED_REASONS,
-    WorkerMetrics,
+    Count, HEAD_REFUSALS, LATENCY_BOUNDS, Metrics, RATIO_BOUNDS, RatioSums, RouteMetrics,
+    SHED_REASONS, WorkerMetrics,
 };
 use crate::token::TokenState;
 
@@ -140,6 +140,11 @@ fn push_connections(out: &mut Out<'_>, metrics: &Metrics) -> fmt::Result {
     for (index, reason) in SHED_REASONS.into_iter().enumerate() {
         let shed = sum(metrics, |worker| &worker.connections_shed[index]);
         count_of(&mut family.encode_family(&[("reason", reason)])?, shed)?;
+    }
+    let mut family = out.family(&HEADS_REFUSED)?;
+    for (index, status) in HEAD_REFUSALS.into_iter().enumerate() {
+        let refused = sum(metrics, |worker| &worker.heads_refused[index]);
+        count_of(&mut family.encode_family(&[("status", status)])?, refused)?;
     }
     let failed = sum(metrics, |worker| &worker.accepts_failed);
     out.counter(&ACCEPTS_FAILED, failed)?;

@@ -170,6 +170,7 @@ fn counts_of_all_worker_threads_are_added_up() {
         metrics.connections_unparked.add(1);
         metrics.connections_refused.add(2);
         metrics.connections_shed[1].add(3);
+        metrics.heads_refused[2].add(6);
         metrics.accepts_failed.add(4);
         metrics.upstream_connections_opened.add(5);
         metrics.upstream_connections_closed.add(1);
@@ -200,6 +201,10 @@ fn counts_of_all_worker_threads_are_added_up() {
         (
             r#"dqe_proxy_caller_connections_shed_total{reason="max_connections_per_caller"}"#,
             6.0,
+        ),
+        (
+            r#"dqe_proxy_caller_heads_refused_total{status="431"}"#,
+            12.0,
         ),
         ("dqe_proxy_accept_failures_total", 8.0),
         ("dqe_proxy_upstream_connections", 8.0),

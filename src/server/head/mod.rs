@@ -9,6 +9,7 @@ use http::header::HeaderValue;
 use http::{Method, StatusCode, Uri, Version};
 
 use crate::http1::{self, FIELDS_AT_HAND, Fields, Framing, Options, RequestHead, ResponseHead};
+use crate::metrics::HEAD_REFUSALS;
 
 /// How HTTP/2 begins where it is known beforehand (RFC 9113 §3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -53,6 +54,13 @@ pub(super) enum InvalidHead {
 }
 
 impl InvalidHead {
+    /// Where it is counted in [`HEAD_REFUSALS`].
+    pub(super) fn counted(self) -> usize {
+        let status = self.status();
+        let found = HEAD_REFUSALS.iter().position(|it| *it == status.as_str());
+        found.unwrap_or_default()
+    }
+
     /// The status it is answered with.
     pub(super) fn status(self) -> StatusCode {
         match self {
