@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::dqe::token_reply::{Fault, Refusal};
 
 /// Why a token call failed, or why a scope has no usable token. A closed list:
-/// [`Self::word`] is stable (metrics, logs, documentation).
+/// [`Self::as_str`] is stable (metrics, logs, documentation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The first attempt has not ended.
