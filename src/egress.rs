@@ -2,7 +2,7 @@
 //! endpoint, built once and shared, so that forwarding and token calls can
 //! never differ in what they trust.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,26 @@ pub enum EgressError {
     TokenClient(#[from] reqwest::Error),
 }
 
+/// Why the file at `path` cannot be one of [`Settings::ca_files`]; `None` when it can.
+#[must_use]
+pub fn unusable_ca_file(path: &Path) -> Option<String> {
+    add_authorities(path, &mut rustls::RootCertStore::empty()).err()
+}
+
+/// Adds the certificates of a PEM file, or says what is wrong with it.
+fn add_authorities(path: &Path, roots: &mut rustls::RootCertStore) -> Result<(), String> {
+    let mut certificates = 0;
+    for entry in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
+        let certificate = entry.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+        certificates += 1;
+    }
+    if certificates == 0 {
+        return Err("it holds no PEM certificate".to_owned());
+    }
+    Ok(())
+}
+
 /// One TLS policy with the trust roots in it. Certificates are always
 /// verified: name, dates and chain. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -64,23 +84,10 @@ impl Egress {
             roots.add_parsable_certificates(found.certs);
         }
         for path in &settings.ca_files {
-            let refused = |reason: String| EgressError::CaFile {
+            add_authorities(path, &mut roots).map_err(|reason| EgressError::CaFile {
                 path: path.clone(),
                 reason,
-            };
-            let mut certificates = 0;
-            let entries =
-                CertificateDer::pem_file_iter(path).map_err(|error| refused(error.to_string()))?;
-            for entry in entries {
-                let certificate = entry.map_err(|error| refused(error.to_string()))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| refused(error.to_string()))?;
-                certificates += 1;
-            }
-            if certificates == 0 {
-                return Err(refused("it holds no PEM certificate".to_owned()));
-            }
+            })?;
         }
         if needs_tls && roots.is_empty() {
             return Err(EgressError::NoRoots);

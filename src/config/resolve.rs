@@ -1,6 +1,7 @@
 //! From entries to settings: everything that needs more than a value's shape,
 //! and what two keys have to say to each other.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -45,6 +46,9 @@ impl Resolver<'_> {
         let admin = self.admin(address);
         let listener = self.listener(address);
         let server = self.server();
+        if let Some(server) = &server {
+            self.leads_elsewhere(server, [address, admin.address]);
+        }
         let endpoint = self.token_endpoint();
         let token_path = endpoint.as_ref().map(|endpoint| endpoint.path.clone());
         let token_path = token_path.unwrap_or_default();
@@ -58,6 +62,9 @@ impl Resolver<'_> {
         }
         let relays = routes::relays(self.entries, &rules, &token_path, self.problems);
         let scopes = self.scopes(&rules);
+        if let Some(scopes) = &scopes {
+            self.has_tokens(scopes, &enabled);
+        }
         let licence = self.licence();
         let egress = self.egress();
         let missing = self.missing_from("dqe");
@@ -298,19 +305,85 @@ impl Resolver<'_> {
         Some(SecretString::from(text))
     }
 
+    /// A proxy whose server is itself answers nothing but that.
+    fn leads_elsewhere(&mut self, server: &upstream::Server, own: [Option<SocketAddr>; 2]) {
+        let Some((items, place)) = self.entries.list(&keys::DQE_SERVERS) else {
+            return;
+        };
+        let is_own = |own: &SocketAddr| {
+            let reaches_own = match server.host().parse::<IpAddr>() {
+                Ok(ip) => ip == own.ip() || (own.ip().is_unspecified() && ip.is_loopback()),
+                Err(_) => {
+                    server.host() == "localhost"
+                        && (own.ip().is_loopback() || own.ip().is_unspecified())
+                }
+            };
+            reaches_own && server.port() == own.port()
+        };
+        if own.iter().flatten().any(is_own) {
+            let place = items.first().map_or(place, |item| &item.place);
+            self.problems.push(
+                Problem::new(
+                    place,
+                    &keys::DQE_SERVERS,
+                    "this is an address the proxy itself listens on",
+                )
+                .hint("name the DQE server, or the fake one of dqe-proxy sandbox"),
+            );
+        }
+    }
+
+    /// Warns of paths that somebody asked for and no token is kept for.
+    fn has_tokens(&mut self, scopes: &[Scope], enabled: &[&'static str]) {
+        let is_kept = |scope: Scope| scope == Scope::IdMobile || scopes.contains(&scope);
+        let mut warn = |place: &Place, key: &Key, scope: Scope| {
+            self.warnings.push(
+                Problem::new(
+                    place,
+                    key,
+                    format!("{scope} is not in dqe.scopes: calls get 404 scope_not_configured"),
+                )
+                .hint("add it to scopes below [dqe]"),
+            );
+        };
+        for route in self.document.iter().flat_map(|document| &document.routes) {
+            let key = &keys::ROUTE_SCOPE;
+            if let Some((text, place)) = route.entries.text(key)
+                && let Ok(scope) = text.parse()
+                && !is_kept(scope)
+            {
+                warn(place, key, scope);
+            }
+        }
+        let key = &keys::DQE_ENABLE;
+        for item in self.entries.list(key).map_or(&[][..], |(items, _)| items) {
+            let name = item.text.trim_matches('/');
+            let is_meant = |path: &str| path.eq_ignore_ascii_case(name);
+            let mut entries = catalogue::CATALOGUE.iter();
+            if enabled.iter().any(|path| is_meant(path))
+                && let Some(entry) = entries.find(|entry| is_meant(entry.path))
+                && !is_kept(entry.scope)
+            {
+                warn(&item.place, key, entry.scope);
+            }
+        }
+    }
+
     fn egress(&mut self) -> egress::Settings {
         let key = &keys::UPSTREAM_CA_FILES;
         let mut ca_files = Vec::new();
         for item in self.entries.list(key).map_or(&[][..], |(items, _)| items) {
             let path = credential::beside(&item.place, &item.text);
-            if !path.is_file() {
+            let trouble = if path.is_file() {
+                egress::unusable_ca_file(&path)
+                    .map(|reason| format!("the file cannot be used: {reason}"))
+            } else {
+                Some("there is no file at this path, or it cannot be looked at".to_owned())
+            };
+            if let Some(message) = trouble {
                 self.warnings.push(
-                    Problem::new(
-                        &item.place,
-                        key,
-                        "there is no file at this path, or it cannot be looked at",
-                    )
-                    .hint("the proxy does not start without it"),
+                    Problem::new(&item.place, key, message)
+                        .hint("the proxy does not start without it"),
                 );
             }
             ca_files.push(path);

@@ -52,7 +52,7 @@ pub const KINDS: [(&str, &str); 21] = [
     ),
     (
         "refuse=ERROR",
-        "the token endpoint refuses: invalid_client or another documented",
+        "the token endpoint refuses with a documented error",
     ),
     (
         "wrong-content-length=large|small",

@@ -147,6 +147,31 @@ fn unknown_keys_lead_to_known_ones() {
 }
 
 #[test]
+fn a_server_that_is_the_proxy_itself_is_refused() {
+    let own = "this is an address the proxy itself listens on";
+    for (listener, server, is_own) in [
+        ("127.0.0.1:8600", "http://127.0.0.1:8600", true),
+        ("127.0.0.1:8600", "http://localhost:8600", true),
+        ("127.0.0.1:8600", "https://localhost:8600", true),
+        ("[::1]:8600", "http://[::1]:8600", true),
+        ("0.0.0.0:8600", "http://127.0.0.1:8600", true),
+        ("127.0.0.1:8600", "http://127.0.0.1:9090", true),
+        ("127.0.0.1:8600", "http://127.0.0.1:8601", false),
+        ("127.0.0.1:8600", "http://127.0.0.2:8600", false),
+        ("127.0.0.1:8600", "https://dqe.example:8600", false),
+        ("127.0.0.1:0", "http://127.0.0.1:1", false),
+    ] {
+        let outcome = with_minimum(&format!(
+            "[listener]\naddress = \"{listener}\"\nallow = [\"private\"]\n\
+             [dqe]\nservers = [\"{server}\"]"
+        ));
+        let problems = outcome.map_or_else(|error| lines(&error), |_| Vec::new());
+        let expected = is_own.then(|| format!("5:12: dqe.servers: {own}"));
+        assert_eq!(problems, Vec::from_iter(expected), "{listener} {server}");
+    }
+}
+
+#[test]
 fn an_empty_item_hides_no_other_one() {
     let error = with_minimum("[listener]\nallow = [\"\", \"10.0.0.0/33\"]").unwrap_err();
     assert_eq!(
@@ -543,6 +568,20 @@ fn what_is_likely_not_meant_is_a_warning() {
         (
             "[upstream]\nca_files = [\"none.pem\"]",
             "there is no file at this path, or it cannot be looked at",
+        ),
+        (
+            // The settings file itself, which is beside itself.
+            "[upstream]\nca_files = [\"config.toml\"]",
+            "the file cannot be used: it holds no PEM certificate",
+        ),
+        (
+            "[dqe]\nscopes = [\"client_phone\"]\n\
+             [[route]]\npath = \"/a\"\nscope = \"client_b2b\"",
+            "client_b2b is not in dqe.scopes: calls get 404 scope_not_configured",
+        ),
+        (
+            "[dqe]\nscopes = [\"client_phone\"]\nenable = [\"gdpr_msg\", \"IDMOBILE\"]",
+            "client_general is not in dqe.scopes: calls get 404 scope_not_configured",
         ),
     ] {
         let warnings = with_minimum(text).unwrap().warnings;
