@@ -50,6 +50,10 @@ pub struct InvalidChunk;
 
 impl Chunked {
     /// Takes the next piece off `input`.
+    ///
+    /// # Errors
+    /// What is no chunk, a line of more than 4 KiB, or more than 16 KiB besides the
+    /// data in a whole body. No later step makes sense of the rest.
     pub fn step(&mut self, input: &mut BytesMut) -> Result<Step, InvalidChunk> {
         loop {
             match self.at {

@@ -67,7 +67,10 @@ pub struct AccessLog {
 impl AccessLog {
     /// Starts the thread `access-log`, which owns `sink`. `Format::Auto` asks
     /// whether standard output is a terminal, as that is where the log goes
-    /// outside of tests. Fails when the system has no thread to give.
+    /// outside of tests.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
     pub fn start(format: Format, sink: Box<dyn Write + Send>) -> io::Result<Self> {
         Ok(Self {
             writer: Writer::start("access-log", WAITING_BUFFERS, sink)?,

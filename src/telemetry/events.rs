@@ -31,7 +31,9 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// last lines are written when it is dropped, which `std::process::exit` skips.
 ///
 /// The first call in a process counts; later ones (tests) change nothing.
-/// Fails when the system has no thread to give.
+///
+/// # Errors
+/// The system has no thread to give.
 pub fn init(settings: &Settings) -> io::Result<EventLog> {
     let is_terminal = io::stderr().is_terminal();
     let has_colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
