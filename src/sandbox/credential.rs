@@ -218,7 +218,7 @@ mod tests {
     use super::*;
     use crate::sandbox::random::Random;
     use crate::sandbox::route;
-    use crate::sandbox::switches::{Desks, TokenReuse};
+    use crate::sandbox::switches::{ByFamily, TokenReuse};
     use crate::sandbox::token::Issuing;
 
     /// `{phone}` in header or query stands for a live token of `client_phone`, `{general}` likewise.
@@ -242,7 +242,7 @@ mod tests {
         if !switch.is_empty() {
             switches.set_from(switch).unwrap();
         }
-        let desks = Desks::new(switches);
+        let by_family = ByFamily::new(switches);
         let line = if header.is_empty() {
             String::new()
         } else {
@@ -256,7 +256,7 @@ mod tests {
         let route = route::find(head.path()).unwrap();
         let parameters = Parameters::read(head.query(), b"", b"");
         let route = route.of(&parameters);
-        let switches = desks.of(Some(route), None);
+        let switches = by_family.of(Some(route), None);
         let bench = Bench {
             tokens: &tokens,
             switches,

@@ -15,7 +15,7 @@ use super::json::Object;
 use super::random::Random;
 use super::scope::Scope;
 use super::settings::Settings;
-use super::switches::{Desks, SwitchError};
+use super::switches::{ByFamily, SwitchError};
 use super::token::Tokens;
 use super::token_endpoint::Client;
 
@@ -28,7 +28,7 @@ pub(crate) struct State {
     client: ArcSwap<Client>,
     /// Every secret that was ever accepted: none of them is printed.
     secrets: Mutex<Vec<String>>,
-    switches: ArcSwap<Desks>,
+    switches: ArcSwap<ByFamily>,
     switching: Mutex<()>,
     faults: Mutex<Faults>,
     /// How many faults are set, so that a request with none to look at takes no lock.
@@ -57,7 +57,7 @@ impl State {
             tokens: Mutex::new(Tokens::new(random)),
             client: ArcSwap::from_pointee(client),
             secrets: Mutex::new(settings.client_secrets.clone()),
-            switches: ArcSwap::from_pointee(Desks::new(settings.switches.clone())),
+            switches: ArcSwap::from_pointee(ByFamily::new(settings.switches.clone())),
             switching: Mutex::new(()),
             fault_count: AtomicUsize::new(faults.len()),
             faults: Mutex::new(faults),
@@ -76,7 +76,7 @@ impl State {
         self.client.load()
     }
 
-    pub(crate) fn switches(&self) -> arc_swap::Guard<std::sync::Arc<Desks>> {
+    pub(crate) fn switches(&self) -> arc_swap::Guard<std::sync::Arc<ByFamily>> {
         self.switches.load()
     }
 
@@ -85,7 +85,7 @@ impl State {
         let _one_at_a_time = locked(&self.switching);
         let mut switches = self.switches.load().written().clone();
         switches.set(name, value)?;
-        self.switches.store(Desks::new(switches).into());
+        self.switches.store(ByFamily::new(switches).into());
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl State {
         let _one_at_a_time = locked(&self.switching);
         let mut switches = self.switches.load().written().clone();
         switches.set_token_life(life);
-        self.switches.store(Desks::new(switches).into());
+        self.switches.store(ByFamily::new(switches).into());
     }
 
     pub(crate) fn set_secrets(&self, secrets: Vec<String>) {

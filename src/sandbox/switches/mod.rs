@@ -4,8 +4,8 @@
 //! `name=value` sets it for everybody, `name.<family>=value` for one product family; a token
 //! request belongs to the family of the scope it asks for. What exists is the table in `rows`.
 
+mod by_family;
 mod choice;
-mod desks;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use super::route::Family;
 
+pub(crate) use by_family::ByFamily;
 pub use choice::{
     Carriage, ContentType, ErrorBody, ExpiresIn, Nothing, TokenReuse, parse_duration,
 };
-pub(crate) use desks::Desks;
 use rows::{ROWS, Row};
 
 /// Every switch, each with the value it has when nobody touches it.

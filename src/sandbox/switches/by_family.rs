@@ -6,13 +6,13 @@ use crate::sandbox::scope::Scope;
 
 /// The switches in force.
 #[derive(Debug)]
-pub(crate) struct Desks {
+pub(crate) struct ByFamily {
     written: Switches,
     no_family: Switches,
     by_family: [Switches; Family::ALL.len()],
 }
 
-impl Desks {
+impl ByFamily {
     pub(crate) fn new(written: Switches) -> Self {
         Self {
             by_family: Family::ALL.map(|family| written.of(family)),
