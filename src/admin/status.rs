@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::source::{TokenView, is_ready};
 use super::{Answer, Source};
-use crate::token::{Event, What};
+use crate::token::{Event, EventKind};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -132,7 +132,7 @@ impl Line {
         Self {
             time: rfc3339(event.at),
             scope: event.scope.map(|scope| scope.as_str()),
-            happened: Happened::new(&event.what),
+            happened: Happened::new(&event.kind),
         }
     }
 }
@@ -163,9 +163,9 @@ enum Happened {
 }
 
 impl Happened {
-    fn new(what: &What) -> Self {
-        match *what {
-            What::Granted {
+    fn new(kind: &EventKind) -> Self {
+        match *kind {
+            EventKind::Granted {
                 generation,
                 life,
                 slack,
@@ -174,16 +174,16 @@ impl Happened {
                 life_seconds: seconds(life),
                 slack_seconds: slack.map(seconds),
             },
-            What::Repeated => Self::Repeated,
-            What::Failed { reason, next_try } => Self::Failed {
+            EventKind::Repeated => Self::Repeated,
+            EventKind::Failed { reason, next_try } => Self::Failed {
                 code: reason.as_str(),
                 sentence: reason.sentence(),
                 next_try_seconds: seconds(next_try),
             },
-            What::Rejected { generation } => Self::Rejected { generation },
-            What::Suspected { generation } => Self::Suspected { generation },
-            What::Reloaded => Self::Reloaded,
-            What::Restarted => Self::Restarted,
+            EventKind::Rejected { generation } => Self::Rejected { generation },
+            EventKind::Suspected { generation } => Self::Suspected { generation },
+            EventKind::Reloaded => Self::Reloaded,
+            EventKind::Restarted => Self::Restarted,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{LastError, Renewals, Source, TokenView};
 use crate::dqe::Scope;
 use crate::metrics::{Metrics, RatioSums};
-use crate::token::{Event, Reason, TokenState, What};
+use crate::token::{Event, EventKind, Reason, TokenState};
 
 pub(super) struct Fake {
     pub(super) tokens: Vec<TokenView>,
@@ -70,10 +70,10 @@ impl Fake {
 fn every_event() -> Vec<Event> {
     let second = Duration::from_secs(1);
     let kinds = [
-        (None, What::Reloaded),
+        (None, EventKind::Reloaded),
         (
             Some(Scope::Address),
-            What::Granted {
+            EventKind::Granted {
                 generation: 7,
                 life: 300 * second,
                 slack: Some(150 * second),
@@ -81,29 +81,29 @@ fn every_event() -> Vec<Event> {
         ),
         (
             Some(Scope::Phone),
-            What::Granted {
+            EventKind::Granted {
                 generation: 1,
                 life: 2 * second,
                 slack: None,
             },
         ),
-        (Some(Scope::Address), What::Repeated),
+        (Some(Scope::Address), EventKind::Repeated),
         (
             Some(Scope::Address),
-            What::Failed {
+            EventKind::Failed {
                 reason: Reason::TimedOut,
                 next_try: Duration::from_micros(1_234_567),
             },
         ),
-        (Some(Scope::Address), What::Rejected { generation: 7 }),
-        (Some(Scope::Address), What::Suspected { generation: 8 }),
-        (Some(Scope::Address), What::Restarted),
+        (Some(Scope::Address), EventKind::Rejected { generation: 7 }),
+        (Some(Scope::Address), EventKind::Suspected { generation: 8 }),
+        (Some(Scope::Address), EventKind::Restarted),
     ];
     let start = UNIX_EPOCH + Duration::from_millis(1_763_951_600_500);
     let seconds = (0..).map(|seconds| start + second * seconds);
     let events = kinds.into_iter().zip(seconds);
     events
-        .map(|((scope, what), at)| Event { at, scope, what })
+        .map(|((scope, kind), at)| Event { at, scope, kind })
         .collect()
 }
 

@@ -15,7 +15,7 @@ use super::error::{EngineError, Reason};
 use super::moment::Moment;
 use super::renewer;
 use super::secrets::{Candidate, LOOK_INTERVAL, Look, Secrets, Which};
-use super::view::{Event, History, What};
+use super::view::{Event, EventKind, History};
 use crate::dqe::Scope;
 use crate::secret::SecretError;
 use arc_swap::ArcSwap;
@@ -191,7 +191,7 @@ impl Engine {
                 credential.changed();
             }
         }
-        locked(&self.history).push(None, What::Reloaded);
+        locked(&self.history).push(None, EventKind::Reloaded);
         for cell in &self.cells {
             cell.wake(settings_changed);
         }

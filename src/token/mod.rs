@@ -48,7 +48,7 @@ pub use error::{EngineError, Reason, Unavailable};
 pub use fetch::{FetchError, Fetched, fetch_once};
 pub use moment::Moment;
 pub use obstacle::Obstacle;
-pub use view::{CellView, Event, TokenState, What};
+pub use view::{CellView, Event, EventKind, TokenState};
 
 use std::time::Duration;
 

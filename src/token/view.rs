@@ -96,7 +96,7 @@ pub struct CellView {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum EventKind {
     /// A new token, with its life.
     Granted {
         /// Its number.
@@ -142,7 +142,7 @@ pub struct Event {
     /// Whose token; `None` when it concerns all.
     pub scope: Option<Scope>,
     /// What happened.
-    pub what: What,
+    pub kind: EventKind,
 }
 
 impl Event {
@@ -155,12 +155,12 @@ impl Event {
 pub(super) struct History(VecDeque<Event>);
 
 impl History {
-    pub(super) fn push(&mut self, scope: Option<Scope>, what: What) {
+    pub(super) fn push(&mut self, scope: Option<Scope>, kind: EventKind) {
         if self.0.len() == Event::KEPT {
             self.0.pop_front();
         }
         let at = SystemTime::now();
-        self.0.push_back(Event { at, scope, what });
+        self.0.push_back(Event { at, scope, kind });
     }
 
     /// Oldest first.
@@ -177,10 +177,10 @@ mod tests {
     fn the_last_fifty_events_are_kept() {
         let mut history = History::default();
         for generation in 0..60 {
-            history.push(None, What::Rejected { generation });
+            history.push(None, EventKind::Rejected { generation });
         }
         let list = history.list();
         assert_eq!(list.len(), 50);
-        assert_eq!(list[0].what, What::Rejected { generation: 10 });
+        assert_eq!(list[0].kind, EventKind::Rejected { generation: 10 });
     }
 }

@@ -17,7 +17,7 @@ use super::access_token::AccessToken;
 use super::error::{Reason, Unavailable};
 use super::moment::Moment;
 use super::schedule::{Rejection, Schedule};
-use super::view::{CellView, History, TokenState, What};
+use super::view::{CellView, EventKind, History, TokenState};
 use crate::dqe::Scope;
 use crate::metrics::{RatioSums, Ratios};
 
@@ -196,7 +196,7 @@ impl Cell {
         let is_due = ledger.schedule.suspect(generation, &Moment::now());
         if is_due {
             ledger.forced += 1;
-            self.note(What::Suspected { generation });
+            self.note(EventKind::Suspected { generation });
             drop(ledger);
             self.nudge.notify_one();
         }
@@ -242,7 +242,7 @@ impl Cell {
     /// Counts a restart of the renewal task after a panic.
     pub fn note_restart(&self) {
         self.ledger().restarts += 1;
-        self.note(What::Restarted);
+        self.note(EventKind::Restarted);
     }
 
     /// A snapshot for operators.
@@ -305,7 +305,7 @@ impl Cell {
             Rejection::Forced => {
                 ledger.forced += 1;
                 self.token.store(None);
-                self.note(What::Rejected { generation });
+                self.note(EventKind::Rejected { generation });
                 self.nudge.notify_one();
                 let scope = self.scope.as_str();
                 tracing::warn!(
@@ -316,7 +316,7 @@ impl Cell {
             }
             Rejection::Hastened => {
                 self.token.store(None);
-                self.note(What::Rejected { generation });
+                self.note(EventKind::Rejected { generation });
                 self.hurry.notify_one();
             }
             Rejection::Joined => self.token.store(None),
@@ -330,9 +330,9 @@ impl Cell {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, what: What) {
+    fn note(&self, kind: EventKind) {
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        history.push(Some(self.scope), what);
+        history.push(Some(self.scope), kind);
     }
 }
 

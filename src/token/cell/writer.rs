@@ -12,7 +12,7 @@ use crate::token::error::Reason;
 use crate::token::moment::Moment;
 use crate::token::schedule::{Granted, Plan};
 use crate::token::timing::Term;
-use crate::token::view::{TokenState, What};
+use crate::token::view::{EventKind, TokenState};
 
 /// What the renewal task does with its cell.
 impl Cell {
@@ -71,7 +71,7 @@ impl Cell {
                 ledger.newest = Some(Arc::clone(&token));
                 self.token.store(Some(token));
                 let life = term.life;
-                self.note(What::Granted {
+                self.note(EventKind::Granted {
                     generation,
                     life,
                     slack,
@@ -80,11 +80,11 @@ impl Cell {
             Granted::Keep { term } => {
                 ledger.repeated += 1;
                 self.publish_again(&mut ledger, term);
-                self.note(What::Repeated);
+                self.note(EventKind::Repeated);
             }
             Granted::Ended => {
                 ledger.repeated += 1;
-                self.note(What::Repeated);
+                self.note(EventKind::Repeated);
             }
         }
         self.refused.store(false, Ordering::Relaxed);
@@ -137,7 +137,7 @@ impl Cell {
         };
         drop(ledger);
         let next_try = failed.next_try;
-        self.note(What::Failed { reason, next_try });
+        self.note(EventKind::Failed { reason, next_try });
         self.tell();
         failed
     }

@@ -120,8 +120,8 @@ async fn a_rejection_hastens_the_renewal_that_is_under_way_and_is_told() {
     .await;
     let renewed = cell.renewed_after(first.generation(), millis(700)).await;
     assert_eq!(renewed.expect("in time").generation(), 2);
-    let rejected = What::Rejected { generation: 1 };
-    assert!(engine.events().iter().any(|event| event.what == rejected));
+    let rejected = EventKind::Rejected { generation: 1 };
+    assert!(engine.events().iter().any(|event| event.kind == rejected));
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn a_rejected_token_is_no_measure_of_renewals_in_time() {
     let events = engine.events();
     let granted = |generation, slack: &dyn Fn(Option<Duration>) -> bool| {
         events.iter().any(|event| {
-            matches!(&event.what, What::Granted { generation: of, slack: left, .. }
+            matches!(&event.kind, EventKind::Granted { generation: of, slack: left, .. }
                 if *of == generation && slack(*left))
         })
     };
@@ -181,7 +181,7 @@ async fn a_rejected_token_is_no_measure_of_renewals_in_time() {
     assert!(
         events
             .iter()
-            .any(|event| event.what == What::Suspected { generation: 2 })
+            .any(|event| event.kind == EventKind::Suspected { generation: 2 })
     );
 }
 
