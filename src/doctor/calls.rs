@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::diagnosis::{advice, problem};
 use super::observation::{Answer, Called, Observations};
 use super::report::{Finding, Side};
 use super::sample::Meaning;
@@ -118,7 +117,7 @@ fn finding(shown: Trait, paths: &[&Called], seen: &Observations) -> Finding {
     let list = list.join(", ");
     let set = |carriage: Carriage| set_carriage(carriage, paths, seen);
     match shown {
-        Trait::HeaderIgnored(best) => problem(
+        Trait::HeaderIgnored(best) => Finding::problem(
             "header_ignored",
             Side::Settings,
             format!(
@@ -126,7 +125,7 @@ fn finding(shown: Trait, paths: &[&Called], seen: &Observations) -> Finding {
             ),
             set(best),
         ),
-        Trait::LicenceIgnored(best) => problem(
+        Trait::LicenceIgnored(best) => Finding::problem(
             "licence_ignored",
             Side::Settings,
             format!(
@@ -134,7 +133,7 @@ fn finding(shown: Trait, paths: &[&Called], seen: &Observations) -> Finding {
             ),
             set(best),
         ),
-        Trait::BothNeeded => problem(
+        Trait::BothNeeded => Finding::problem(
             "both_needed",
             Side::Settings,
             format!(
@@ -142,7 +141,7 @@ fn finding(shown: Trait, paths: &[&Called], seen: &Observations) -> Finding {
             ),
             set(Carriage::Both),
         ),
-        Trait::BothRefused(best) => problem(
+        Trait::BothRefused(best) => Finding::problem(
             "both_refused",
             Side::Settings,
             format!(
@@ -150,13 +149,13 @@ fn finding(shown: Trait, paths: &[&Called], seen: &Observations) -> Finding {
             ),
             set(best),
         ),
-        Trait::HeaderAloneIgnored => advice(
+        Trait::HeaderAloneIgnored => Finding::advice(
             "header_ignored",
             Side::Settings,
             format!("{list}: DQE ignores the Authorization header and takes the Licence parameter"),
             "nothing: the settings have it right; the parameter must stay",
         ),
-        Trait::LicenceAloneIgnored => advice(
+        Trait::LicenceAloneIgnored => Finding::advice(
             "licence_ignored",
             Side::Settings,
             format!(
@@ -164,7 +163,7 @@ fn finding(shown: Trait, paths: &[&Called], seen: &Observations) -> Finding {
             ),
             "nothing: the settings have it right",
         ),
-        Trait::HeaderIsEnough => advice(
+        Trait::HeaderIsEnough => Finding::advice(
             "header_is_enough",
             Side::Settings,
             format!("{list}: DQE takes the Authorization header alone"),
@@ -173,43 +172,43 @@ fn finding(shown: Trait, paths: &[&Called], seen: &Observations) -> Finding {
                 set(Carriage::Header)
             ),
         ),
-        Trait::Refused => problem(
+        Trait::Refused => Finding::problem(
             "token_refused",
             Side::Dqe,
             format!("{list}: DQE refuses a token it has issued a moment ago, however it travels"),
             "when it is so everywhere, DQE's token server and its API disagree, in their clocks or their contracts; when it is some paths, ask DQE which scope opens them, and set it as [[route]] scope",
         ),
-        Trait::NoSuchPath => problem(
+        Trait::NoSuchPath => Finding::problem(
             "no_such_path",
             Side::Dqe,
             format!("{list}: this server does not know the path"),
             "harmless when nobody calls it; otherwise check dqe.servers",
         ),
-        Trait::Page => problem(
+        Trait::Page => Finding::problem(
             "call_page",
             Side::Network,
             format!("{list}: something that is no API answer comes, such as a web page"),
             "check that dqe.servers names the API server; a captive portal, an inspecting proxy or a maintenance page look like this",
         ),
-        Trait::Redirect => problem(
+        Trait::Redirect => Finding::problem(
             "call_redirect",
             Side::Settings,
             format!("{list}: DQE answers with a redirect"),
             "check the name in dqe.servers; where a redirect leads to that server itself, the proxy follows it for GET and HEAD, and a call costs two",
         ),
-        Trait::Throttled => problem(
+        Trait::Throttled => Finding::problem(
             "calls_throttled",
             Side::Contract,
             format!("{list}: DQE answers 429: too many calls"),
             "try again later; ask DQE for your limit",
         ),
-        Trait::Failing => problem(
+        Trait::Failing => Finding::problem(
             "calls_failing",
             Side::Dqe,
             format!("{list}: DQE answers with an error that is no refusal"),
             "try again later; when it stays so, tell DQE, with the time",
         ),
-        Trait::Unanswered => problem(
+        Trait::Unanswered => Finding::problem(
             "calls_unanswered",
             Side::Dqe,
             format!("{list}: no whole answer comes"),
@@ -242,7 +241,7 @@ fn set_carriage(carriage: Carriage, paths: &[&Called], seen: &Observations) -> S
 fn of_pace(calls: &[Called]) -> Option<Finding> {
     let slowest = calls.iter().max_by_key(|called| called.took)?;
     (slowest.took > SLOW).then(|| {
-        advice(
+        Finding::advice(
             "calls_slow",
             Side::Dqe,
             format!(

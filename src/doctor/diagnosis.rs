@@ -27,33 +27,6 @@ pub(super) fn diagnose(seen: &Observations) -> Vec<Finding> {
     findings
 }
 
-pub(super) fn problem(
-    cause: &'static str,
-    side: Side,
-    says: impl Into<String>,
-    remedy: impl Into<String>,
-) -> Finding {
-    Finding {
-        cause,
-        side,
-        is_problem: true,
-        says: says.into(),
-        remedy: remedy.into(),
-    }
-}
-
-pub(super) fn advice(
-    cause: &'static str,
-    side: Side,
-    says: impl Into<String>,
-    remedy: impl Into<String>,
-) -> Finding {
-    Finding {
-        is_problem: false,
-        ..problem(cause, side, says, remedy)
-    }
-}
-
 fn of_server(server: &Reached) -> Option<Finding> {
     let Reached {
         origin, host, port, ..
@@ -63,7 +36,7 @@ fn of_server(server: &Reached) -> Option<Finding> {
     }
     match server.http.as_ref()? {
         Ok(_) => None,
-        Err(failed) => Some(problem(
+        Err(failed) => Some(Finding::problem(
             "no_http",
             Side::Network,
             format!("{origin} is reached, but is no web server that answers: {failed}"),
@@ -74,31 +47,31 @@ fn of_server(server: &Reached) -> Option<Finding> {
 
 fn of_obstacle(obstacle: &Obstacle, origin: &str, host: &str, port: u16) -> Finding {
     match obstacle {
-        Obstacle::Name(why) => problem(
+        Obstacle::Name(why) => Finding::problem(
             "name_not_resolved",
             Side::Network,
             format!("the name {host} is not resolved: {why}"),
             "check the spelling in dqe.servers, and that this machine's DNS resolves names outside",
         ),
-        Obstacle::ResolverSilent => problem(
+        Obstacle::ResolverSilent => Finding::problem(
             "resolver_silent",
             Side::Network,
             "this machine's DNS does not answer",
             "check its resolver: /etc/resolv.conf, or the container's DNS settings",
         ),
-        Obstacle::Refused => problem(
+        Obstacle::Refused => Finding::problem(
             "connection_refused",
             Side::Network,
             format!("{host} refuses connections on port {port}"),
             "check the port in dqe.servers; a firewall that rejects looks the same: let this machine connect out",
         ),
-        Obstacle::Network(why) => problem(
+        Obstacle::Network(why) => Finding::problem(
             "no_connection",
             Side::Network,
             format!("{host} port {port} cannot be connected to: {why}"),
             "check routes and firewalls between this machine and DQE",
         ),
-        Obstacle::Silent(patience) => problem(
+        Obstacle::Silent(patience) => Finding::problem(
             "connection_silent",
             Side::Network,
             format!(
@@ -107,7 +80,7 @@ fn of_obstacle(obstacle: &Obstacle, origin: &str, host: &str, port: u16) -> Find
             ),
             "a firewall that drops packets looks like this: let this machine connect out; or DQE allows known addresses only and has to be told yours",
         ),
-        Obstacle::TlsSilent(patience) => problem(
+        Obstacle::TlsSilent(patience) => Finding::problem(
             "tls_silent",
             Side::Network,
             format!(
@@ -116,7 +89,7 @@ fn of_obstacle(obstacle: &Obstacle, origin: &str, host: &str, port: u16) -> Find
             ),
             "check that the port is one for HTTPS; a firewall that inspects TLS and stumbles over it looks like this",
         ),
-        Obstacle::UnknownAuthority => problem(
+        Obstacle::UnknownAuthority => Finding::problem(
             "tls_unknown_authority",
             Side::Network,
             format!(
@@ -124,31 +97,31 @@ fn of_obstacle(obstacle: &Obstacle, origin: &str, host: &str, port: u16) -> Find
             ),
             "when a TLS-inspecting proxy stands in between, name its authority in upstream.ca_files; otherwise update the system's certificates",
         ),
-        Obstacle::WrongName => problem(
+        Obstacle::WrongName => Finding::problem(
             "tls_wrong_name",
             Side::Settings,
             format!("the server that answers for {host} shows a certificate for another name"),
             "write the server's own name in dqe.servers, as DQE gave it: not an address, not an alias",
         ),
-        Obstacle::Expired => problem(
+        Obstacle::Expired => Finding::problem(
             "tls_certificate_expired",
             Side::Dqe,
             format!("the certificate of {origin} has expired by this machine's clock"),
             "check this machine's date first; when it is right, tell DQE",
         ),
-        Obstacle::NotYetValid => problem(
+        Obstacle::NotYetValid => Finding::problem(
             "tls_not_yet_valid",
             Side::Network,
             format!("the certificate of {origin} is not valid yet by this machine's clock"),
             "set this machine's date",
         ),
-        Obstacle::NoTls => problem(
+        Obstacle::NoTls => Finding::problem(
             "tls_not_spoken",
             Side::Settings,
             format!("what answers on {host} port {port} does not speak TLS"),
             "check the port in dqe.servers; write http:// only for a server on this machine",
         ),
-        Obstacle::Tls(why) => problem(
+        Obstacle::Tls(why) => Finding::problem(
             "tls_failed",
             Side::Network,
             format!("the TLS handshake with {origin} fails: {why}"),
@@ -160,7 +133,7 @@ fn of_obstacle(obstacle: &Obstacle, origin: &str, host: &str, port: u16) -> Find
 fn of_secret(seen: &Observations) -> Vec<Finding> {
     match &seen.secret {
         None => Vec::new(),
-        Some(SecretSeen::Unreadable(why)) => vec![problem(
+        Some(SecretSeen::Unreadable(why)) => vec![Finding::problem(
             "secret_unreadable",
             Side::Settings,
             format!("the client secret is not there: {why}"),
@@ -185,7 +158,7 @@ fn of_oddity(oddity: Oddity) -> Finding {
             "the client secret is the licence code: one of the two is likely in the other's place",
         ),
     };
-    advice(
+    Finding::advice(
         cause,
         Side::Settings,
         says,
@@ -200,7 +173,7 @@ fn of_clock(seen: &Observations) -> Option<Finding> {
     } else {
         ("ahead of", -ahead)
     };
-    Some(problem(
+    Some(Finding::problem(
         "clock_off",
         Side::Network,
         format!("this machine's clock is {seconds} s {which} DQE's"),

@@ -72,6 +72,35 @@ pub struct Finding {
     pub remedy: String,
 }
 
+impl Finding {
+    pub(super) fn problem(
+        cause: &'static str,
+        side: Side,
+        says: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            cause,
+            side,
+            is_problem: true,
+            says: says.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    pub(super) fn advice(
+        cause: &'static str,
+        side: Side,
+        says: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            is_problem: false,
+            ..Self::problem(cause, side, says, remedy)
+        }
+    }
+}
+
 /// Whose side a cause is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {

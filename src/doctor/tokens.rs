@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::diagnosis::problem;
 use super::observation::{Asked, LicenceAlone, Observations, TokenAnswer};
 use super::report::{Finding, Side};
 use super::steps::shown;
@@ -18,7 +17,7 @@ pub(super) fn of_tokens(seen: &Observations) -> Vec<Finding> {
             TokenAnswer::Refused { reason, .. } if !reasons.contains(reason) => {
                 reasons.push(*reason);
             }
-            TokenAnswer::Impossible(why) if findings.is_empty() => findings.push(problem(
+            TokenAnswer::Impossible(why) if findings.is_empty() => findings.push(Finding::problem(
                 "token_settings",
                 Side::Settings,
                 format!("no token can be asked for: {why}"),
@@ -48,7 +47,7 @@ fn of_reason(reason: Reason, seen: &Observations) -> Finding {
         | Reason::InvalidRequest
             if is_of_id_mobile(reason, &seen.tokens) =>
         {
-            problem(
+            Finding::problem(
                 "id_mobile_refused",
                 Side::Contract,
                 format!("DQE gives no token for ID Mobile: {}", reason.sentence()),
@@ -56,37 +55,37 @@ fn of_reason(reason: Reason, seen: &Observations) -> Finding {
             )
         }
         Reason::InvalidClient => of_credential(seen.licence_alone),
-        Reason::UnauthorizedScope => problem(
+        Reason::UnauthorizedScope => Finding::problem(
             "scope_not_granted",
             Side::Contract,
             format!("the licence is not entitled to {scopes}"),
             "ask DQE to add it to the contract, or name only the scopes you have in dqe.scopes",
         ),
-        Reason::UnsupportedScope => problem(
+        Reason::UnsupportedScope => Finding::problem(
             "scope_unknown",
             Side::Settings,
             format!("the token endpoint does not know {scopes}"),
             "check dqe.scopes and that dqe.servers names a DQE server of today",
         ),
-        Reason::InvalidRequest => problem(
+        Reason::InvalidRequest => Finding::problem(
             "token_request_incomplete",
             Side::Settings,
             "the token endpoint misses a parameter, or finds one empty",
             "check dqe.licence, the client secret and the settings of the token request",
         ),
-        Reason::InternalError | Reason::NeverWorked if some_granted => problem(
+        Reason::InternalError | Reason::NeverWorked if some_granted => Finding::problem(
             "token_endpoint_failing",
             Side::Dqe,
             format!("the token endpoint answers 500 for {scopes} while it grants others"),
             "try again later; when it stays so, tell DQE, with the time",
         ),
-        Reason::InternalError | Reason::NeverWorked => problem(
+        Reason::InternalError | Reason::NeverWorked => Finding::problem(
             "token_parameter_name",
             Side::Settings,
             "the token endpoint answers 500 and has granted nothing: DQE answers so to a misspelt parameter name, so it is probably that and no outage",
             "check the settings of the token request and its path; when there are none, DQE has changed its parameters or is down: ask DQE",
         ),
-        Reason::Redirect => problem(
+        Reason::Redirect => Finding::problem(
             "token_endpoint_redirect",
             Side::Settings,
             match &seen.redirect {
@@ -95,13 +94,13 @@ fn of_reason(reason: Reason, seen: &Observations) -> Finding {
             },
             "when the new place is DQE's, write it in the settings; otherwise something on the way answers in DQE's place, such as a login page",
         ),
-        Reason::HtmlReply => problem(
+        Reason::HtmlReply => Finding::problem(
             "token_endpoint_page",
             Side::Network,
             "a web page comes where a token should be",
             "check that dqe.servers names the API server; a captive portal, an inspecting proxy or a maintenance page of DQE look like this",
         ),
-        Reason::ClientError => problem(
+        Reason::ClientError => Finding::problem(
             "token_endpoint_refuses",
             Side::Settings,
             format!(
@@ -110,13 +109,13 @@ fn of_reason(reason: Reason, seen: &Observations) -> Finding {
             ),
             "404 means another path or server; 403 that DQE does not let this machine's address in",
         ),
-        Reason::TimedOut => problem(
+        Reason::TimedOut => Finding::problem(
             "token_endpoint_silent",
             Side::Dqe,
             "the token endpoint takes connections and gives no reply in 3 s, which is all the proxy waits",
             "try again; when it stays so, tell DQE, with the time",
         ),
-        Reason::Unreachable | Reason::Broken => problem(
+        Reason::Unreachable | Reason::Broken => Finding::problem(
             "token_endpoint_breaks",
             Side::Dqe,
             format!(
@@ -125,13 +124,13 @@ fn of_reason(reason: Reason, seen: &Observations) -> Finding {
             ),
             "try again; when it stays so, look at firewalls on the way, then tell DQE",
         ),
-        Reason::Throttled => problem(
+        Reason::Throttled => Finding::problem(
             "token_endpoint_throttles",
             Side::Dqe,
             "the token endpoint answers 429: too many token calls",
             "see whether another program asks for tokens with the same licence; ask DQE for its limit",
         ),
-        Reason::EndpointUnavailable => problem(
+        Reason::EndpointUnavailable => Finding::problem(
             "token_endpoint_failing",
             Side::Dqe,
             format!(
@@ -151,7 +150,7 @@ fn of_reason(reason: Reason, seen: &Observations) -> Finding {
         | Reason::ErrorMember
         | Reason::SecretUnreadable
         | Reason::Starting
-        | Reason::Renewing => problem(
+        | Reason::Renewing => Finding::problem(
             "token_reply_unusable",
             Side::Dqe,
             reason.sentence(),
@@ -172,19 +171,19 @@ fn is_of_id_mobile(reason: Reason, tokens: &[Asked]) -> bool {
 /// used as callers without OAuth2 use it, tells the two apart where DQE takes it.
 fn of_credential(licence_alone: Option<LicenceAlone>) -> Finding {
     match licence_alone {
-        Some(LicenceAlone::Taken) => problem(
+        Some(LicenceAlone::Taken) => Finding::problem(
             "client_secret_refused",
             Side::Settings,
             "DQE refuses the licence code and the client secret together, and takes the licence code alone: the secret is wrong",
             "check the client secret with DQE; was it renewed?",
         ),
-        Some(LicenceAlone::Refused) => problem(
+        Some(LicenceAlone::Refused) => Finding::problem(
             "licence_refused",
             Side::Settings,
             "DQE refuses the licence code and the client secret together, and the licence code alone as well: the licence code is wrong, or the licence has ended",
             "check dqe.licence with DQE; a contract for OAuth2 alone looks the same with a wrong secret, so check that too",
         ),
-        Some(LicenceAlone::Unclear) | None => problem(
+        Some(LicenceAlone::Unclear) | None => Finding::problem(
             "credential_refused",
             Side::Settings,
             "DQE refuses the licence code or the client secret; it does not say which",
@@ -196,7 +195,7 @@ fn of_credential(licence_alone: Option<LicenceAlone>) -> Finding {
 fn of_pace(tokens: &[Asked]) -> Option<Finding> {
     let slowest = tokens.iter().filter_map(pace).max_by_key(|(took, _)| *took);
     let (took, patience) = slowest.filter(|(took, patience)| *took * 2 > *patience)?;
-    Some(problem(
+    Some(Finding::problem(
         "token_endpoint_slow",
         Side::Dqe,
         format!(
