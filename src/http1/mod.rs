@@ -9,6 +9,8 @@ mod chunked;
 mod fields;
 mod framing;
 mod spare;
+#[cfg(test)]
+pub(crate) mod testing;
 mod wire;
 
 use std::fmt;

@@ -221,28 +221,21 @@ mod tests {
     use bytes::BytesMut;
     use proptest::prelude::*;
     use tokio::io::AsyncReadExt;
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpStream;
 
     use super::*;
+    use crate::http1::testing::{block_on, connected};
     use crate::http1::{Chunked, Step};
 
     const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 
-    fn block_on<F: Future>(future: F) -> F::Output {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        runtime.enable_io().build().unwrap().block_on(future)
-    }
-
     /// This side of a connection that takes few bytes at once, and the caller's.
     async fn connection() -> (Rc<Wire>, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (caller, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let stream = accepted.unwrap().0;
+        let (stream, caller) = connected().await;
         socket2::SockRef::from(&stream)
             .set_send_buffer_size(4096)
             .unwrap();
-        (Wire::new(stream), caller.unwrap())
+        (Wire::new(stream), caller)
     }
 
     /// How a body comes to its end.

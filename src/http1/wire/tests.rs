@@ -2,22 +2,13 @@ use std::future::poll_fn;
 
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
 
 use super::*;
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_io().build().unwrap().block_on(future)
-}
+use crate::http1::testing::{block_on, connected};
 
 async fn connection() -> (Rc<Wire>, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (caller, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-    let caller = caller.unwrap();
-    caller.set_nodelay(true).unwrap();
-    (Wire::new(accepted.unwrap().0), caller)
+    let (stream, caller) = connected().await;
+    (Wire::new(stream), caller)
 }
 
 const MOST: usize = 100;
