@@ -54,8 +54,8 @@
 //! | part | what it is | imports |
 //! |---|---|---|
 //! | `main`, `cli` | arguments → subcommand → exit code; the only place that prints | everything public |
-//! | [`app`] | settings → parts → a running proxy; reload, drain | every part |
-//! | [`config`] | text → valid settings, every problem at once | settings types of every part |
+//! | [`app`] | settings → parts → a running proxy; reload, drain | `config`, `server`, `proxy`, `token`, `upstream`, `admin`, leaves |
+//! | [`config`] | text → valid settings, every problem at once | the settings of `server`, `proxy`, `token`, `upstream` and `admin`, leaves |
 //! | [`server`] | accepts connections and speaks HTTP/1.1 with callers, and HTTP/2 where it is let in; knows no route and no token | leaves |
 //! | [`proxy`] | the request path | `token`, `upstream`, leaves |
 //! | [`token`] | the token path | leaves |
