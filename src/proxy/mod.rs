@@ -317,7 +317,7 @@ impl Worker {
         tracing::warn!(
             code = appearance.code.as_str(),
             request_id = exchange.request_id().as_str(),
-            cause = causes.join(": "),
+            cause = (!causes.is_empty()).then(|| causes.join(": ")),
             times,
             "{error}"
         );

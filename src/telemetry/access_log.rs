@@ -73,7 +73,7 @@ impl AccessLog {
     /// The system has no thread to give.
     pub fn start(format: Format, sink: Box<dyn Write + Send>) -> io::Result<Self> {
         Ok(Self {
-            writer: Writer::start("access-log", WAITING_BUFFERS, sink)?,
+            writer: Writer::start("access-log", WAITING_BUFFERS, sink, true)?,
             is_text: format.is_text(io::stdout().is_terminal()),
         })
     }

@@ -37,7 +37,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub fn init(settings: &Settings) -> io::Result<EventLog> {
     let is_terminal = io::stderr().is_terminal();
     let has_colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-    let writer = Writer::start("log", WAITING_LINES, Box::new(io::stderr()))?;
+    let writer = Writer::start("log", WAITING_LINES, Box::new(io::stderr()), false)?;
     let dispatch = dispatch(
         settings.level,
         settings.format.is_text(is_terminal),
@@ -147,7 +147,7 @@ mod tests {
 
     fn logged(is_text: bool, level: Level, act: impl FnOnce()) -> String {
         let memory = Memory::default();
-        let writer = Writer::start("test", 100, Box::new(memory.clone())).unwrap();
+        let writer = Writer::start("test", 100, Box::new(memory.clone()), false).unwrap();
         let dispatch = dispatch(level, is_text, false, writer.hand_over());
         tracing::dispatcher::with_default(&dispatch, act);
         assert!(writer.finish(SOON));
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_reader_that_stalls_stops_nobody() {
         let (release, _, sink) = stalled();
-        let writer = Writer::start("test", 10, Box::new(sink)).unwrap();
+        let writer = Writer::start("test", 10, Box::new(sink), false).unwrap();
         let dispatch = dispatch(Level::INFO, true, false, writer.hand_over());
         tracing::dispatcher::with_default(&dispatch, || {
             for number in 0..100 {

@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::Seldom;
+
 /// How long to wait before asking again, where nothing can be waited for.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -24,12 +26,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. At most `capacity` messages wait for it. Fails when
-    /// the system has no thread to give.
+    /// Starts the thread. At most `capacity` messages wait for it. With `tells`,
+    /// the log of events says why the sink takes nothing; that log's own writer
+    /// cannot. Fails when the system has no thread to give.
     pub(super) fn start(
         name: &str,
         capacity: usize,
         sink: Box<dyn Write + Send>,
+        tells: bool,
     ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(capacity);
         let dropped = Arc::new(AtomicU64::new(0));
@@ -37,6 +41,7 @@ impl Writer {
             sink,
             is_torn: false,
             dropped: Arc::clone(&dropped),
+            failing: tells.then(Seldom::default),
         };
         let thread = thread::Builder::new()
             .name(name.to_owned())
@@ -98,6 +103,7 @@ struct Sink {
     /// The last write ended within a line.
     is_torn: bool,
     dropped: Arc<AtomicU64>,
+    failing: Option<Seldom>,
 }
 
 impl Sink {
@@ -105,8 +111,13 @@ impl Sink {
         while let Ok(Message::Lines(bytes, lines)) = messages.recv() {
             // A reader that has gone may be replaced, and a full disk emptied:
             // a failure costs these lines only.
-            if self.write(&bytes).is_err() {
+            if let Err(error) = self.write(&bytes) {
                 self.dropped.fetch_add(lines, Ordering::Relaxed);
+                let failing = self.failing.as_ref();
+                if failing.is_some_and(|failing| failing.happens(Instant::now()).is_some()) {
+                    let dropped = self.dropped.load(Ordering::Relaxed);
+                    tracing::warn!(%error, dropped, "the access log cannot be written: its lines are lost");
+                }
             }
         }
     }
@@ -152,7 +163,7 @@ mod tests {
             script,
             memory: memory.clone(),
         };
-        let writer = Writer::start("test", lines.len(), Box::new(sink)).unwrap();
+        let writer = Writer::start("test", lines.len(), Box::new(sink), false).unwrap();
         for line in lines {
             writer.hand_over().offer(line.as_bytes().to_vec(), 1);
         }
@@ -194,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_comes_after_the_end_is_counted() {
-        let writer = Writer::start("test", 1, Box::new(Memory::default())).unwrap();
+        let writer = Writer::start("test", 1, Box::new(Memory::default()), false).unwrap();
         assert!(writer.finish(SOON));
         writer.hand_over().offer(b"late\n".to_vec(), 3);
         assert_eq!(writer.dropped(), 3);

@@ -1,6 +1,7 @@
 //! The process as an operator has it: started by hand or by a supervisor, told
 //! by signals, with files that change and outputs that are read.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +17,16 @@ struct Process {
 impl Process {
     /// Starts it in `folder`, with nothing in its environment but `variables`.
     fn start(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_with(folder, arguments, variables, Stdio::null())
+    }
+
+    /// The same, with another standard output.
+    fn start_with(
+        folder: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        stdout: Stdio,
+    ) -> Self {
         let log = folder.join("log");
         let child = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"))
             .args(arguments)
@@ -25,7 +36,7 @@ impl Process {
             .envs(variables.iter().copied())
             .current_dir(folder)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
@@ -48,10 +59,18 @@ impl Process {
         eventually(word, || self.said().contains(word));
     }
 
-    fn admin(&self) -> std::net::SocketAddr {
+    fn admin(&self) -> SocketAddr {
+        self.address("admin")
+    }
+
+    fn listener(&self) -> SocketAddr {
+        self.address("listener")
+    }
+
+    fn address(&self, name: &str) -> SocketAddr {
         self.says("dqe-proxy listens");
         let lines = self.lines();
-        let mut addresses = lines.iter().filter_map(|line| line["admin"].as_str());
+        let mut addresses = lines.iter().filter_map(|line| line[name].as_str());
         addresses.next().unwrap().parse().unwrap()
     }
 
@@ -225,10 +244,7 @@ fn what_is_no_request_is_told_without_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), "sandbox-secret").unwrap();
     let process = Process::start(folder.path(), &["run"], &in_front_of("http://127.0.0.1:1"));
-    let admin = process.admin();
-    let lines = process.lines();
-    let mut listeners = lines.iter().filter_map(|line| line["listener"].as_str());
-    let address = listeners.next().unwrap().parse().unwrap();
+    let (admin, address) = (process.admin(), process.listener());
     let many = "a: b\r\n".repeat(101);
     for (request, status) in [
         (
@@ -261,6 +277,33 @@ fn what_is_no_request_is_told_without_what_it_says() {
         });
     }
     assert!(!process.said().contains("h0nter2"), "{}", process.said());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_access_log_on_a_full_disk_is_told_in_the_log_of_events() {
+    let dqe = Setup::default().start_dqe();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "sandbox-secret").unwrap();
+    let url = dqe.sandbox.url();
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let arguments = ["run"];
+    let mut process = Process::start_with(
+        folder.path(),
+        &arguments,
+        &in_front_of(&url),
+        full.unwrap().into(),
+    );
+    let admin = process.admin();
+    eventually("it is ready", || get(admin, "/readyz").status == 200);
+    let address = process.listener();
+    for _ in 0..3 {
+        assert_eq!(get(address, "/TEL/?Tel=0612345678&Pays=FRA").status, 200);
+    }
+    process.says("the access log cannot be written: its lines are lost");
+    process.says("No space left");
+    process.signal(&["TERM"]);
+    assert_eq!(process.ends().code(), Some(0), "{}", process.said());
 }
 
 /// A probe by hand is made in a shell that has neither licence nor secret.

@@ -15,7 +15,7 @@ pub(super) struct Family(
 pub(super) const REQUESTS: Family = Family(
     "dqe_proxy_requests",
     Counter,
-    "Requests answered, by route and by outcome: a kind of ok, or the error code.",
+    "Requests answered, by route and by outcome: the class of DQE's status, or the code of an error.",
 );
 pub(super) const REQUEST_DURATION: Family = Family(
     "dqe_proxy_request_duration_seconds",
@@ -150,12 +150,12 @@ pub(super) const TOKEN_RESTARTS: Family = Family(
 pub(super) const ACCESS_LOG_DROPPED: Family = Family(
     "dqe_proxy_access_log_dropped",
     Counter,
-    "Lines of the access log lost because standard output was not read.",
+    "Lines of the access log lost because standard output was not read or could not be written.",
 );
 pub(super) const EVENT_LOG_DROPPED: Family = Family(
     "dqe_proxy_event_log_dropped",
     Counter,
-    "Lines of the log lost because standard error was not read.",
+    "Lines of the log lost because standard error was not read or could not be written.",
 );
 pub(super) const READY: Family = Family("dqe_proxy_ready", Gauge, "1 when calls can be served.");
 pub(super) const DRAINING: Family = Family(
