@@ -23,8 +23,10 @@ use tokio::net::TcpStream;
 use super::chunked::{Chunked, Step};
 use super::framing::Framing;
 
-/// Bytes there is room for at each read of a body.
+/// Bytes there is room for at each read of a body, and at those that follow one
+/// that came full: a long body is read in fewer pieces, and each is written on.
 const ROOM: usize = 16 * 1024;
+const MUCH_ROOM: usize = 64 * 1024;
 
 /// What a caller that waits for it is told before its body is read (RFC 9110 §10.1.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -41,6 +43,8 @@ pub struct Wire {
     /// Bytes of `input` that are known not to hold a whole head.
     looked_at: Cell<usize>,
     body: Cell<Coding>,
+    /// The last read of it came full.
+    came_full: Cell<bool>,
     /// The caller waits for [`CONTINUE`] before it sends its body.
     expects: Cell<bool>,
     /// What is still to be written of it.
@@ -81,6 +85,7 @@ impl Wire {
             input: RefCell::default(),
             looked_at: Cell::new(0),
             body: Cell::new(Coding::Whole),
+            came_full: Cell::new(false),
             expects: Cell::new(false),
             interim: Cell::new(b""),
             serial: Cell::new(0),
@@ -173,6 +178,7 @@ impl Wire {
             Framing::Chunked => Coding::Chunked(Chunked::default()),
         };
         self.body.set(coding);
+        self.came_full.set(false);
         self.serial.set(self.serial.get().wrapping_add(1));
         self.expects.set(expects && coding != Coding::Whole);
         let has_reader = coding != Coding::Whole;
@@ -216,6 +222,7 @@ impl Wire {
         self.expects.set(false);
         let mut dropped = 0;
         while dropped <= MOST_DRAINED {
+            self.came_full.set(false);
             match self.poll_body(cx) {
                 Poll::Ready(Some(Ok(piece))) => dropped += piece.len(),
                 Poll::Ready(_) | Poll::Pending => break,
@@ -276,12 +283,17 @@ impl Wire {
                 self.interim.set(CONTINUE);
             }
             self.write_interim(cx);
-            input.reserve(ROOM);
+            let room = if self.came_full.get() {
+                MUCH_ROOM
+            } else {
+                ROOM
+            };
+            input.reserve(room);
             let mut stream = self.stream.borrow_mut();
             let read = pin!(stream.read_buf(&mut *input));
             match ready!(read.poll(cx)) {
                 Ok(0) => return self.breaks(BodyError::BrokeOff),
-                Ok(_) => {}
+                Ok(length) => self.came_full.set(length >= room),
                 Err(error) => return self.breaks(BodyError::Read(error)),
             }
         }

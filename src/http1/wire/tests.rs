@@ -506,3 +506,34 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn a_body_that_comes_fast_is_read_in_larger_pieces_and_one_that_does_not_in_small_ones() {
+    block_on(async {
+        let (wire, mut caller) = connection().await;
+        let sent: Vec<u8> = (0..=250).cycle().take(8 * MUCH_ROOM).collect();
+        let mut body = wire.begin_body(Framing::Length(sent.len() as u64), false);
+        let (mut received, mut longest) = (Vec::new(), 0);
+        let reads = async {
+            while received.len() < sent.len() {
+                let piece = frame(&mut body).await.unwrap().unwrap();
+                if received.is_empty() {
+                    assert!(piece.len() <= ROOM, "nobody knows yet how it comes");
+                }
+                longest = longest.max(piece.len());
+                received.extend_from_slice(&piece);
+            }
+        };
+        let writes = async { caller.write_all(&sent).await.unwrap() };
+        tokio::join!(writes, reads);
+        assert!(received == sent, "it is not what was sent");
+        assert!(longest > ROOM && longest <= MUCH_ROOM, "{longest}");
+
+        // The next body is another matter.
+        let mut body = wire.begin_body(Framing::Length(100), false);
+        caller.write_all(&[b'x'; 40]).await.unwrap();
+        arrives(&wire).await;
+        assert_eq!(frame(&mut body).await.unwrap().unwrap().len(), 40);
+        assert!(wire.input.borrow().capacity() <= ROOM);
+    });
+}
