@@ -20,7 +20,8 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
 use super::Settings;
-use super::head::{self, Asked, InvalidHead, Limits, Request};
+use super::answer_head::{self, Asked};
+use super::head::{self, InvalidHead, Limits, Request};
 use super::http2;
 use super::progress::Progress;
 use super::sending::{Gone, Sending};
@@ -437,7 +438,7 @@ impl Connection {
         let mut output = shared.output.take();
         output.clear();
         output.extend_from_slice(self.wire.take_interim());
-        let framing = head::write_answer(&mut output, &head, asked, length, date);
+        let framing = answer_head::write_answer(&mut output, &head, asked, length, date);
         shared.spare.fields.put(head.fields);
         let is_kept = asked.is_kept && framing != Framing::Close;
         (Sending::new(output, framing), is_kept)

@@ -3,8 +3,9 @@
 
 use http::{StatusCode, Version};
 
+use super::answer_head::{self, Asked};
 use super::connection::date;
-use super::head::{self, Asked, Limits};
+use super::head::{self, Limits};
 use crate::http1::{Framing, RequestHead, ResponseHead, SpareFields};
 
 /// A request's head, and what it says about the connection.
@@ -55,5 +56,5 @@ pub fn write_answer(out: &mut Vec<u8>, head: &ResponseHead, length: Option<u64>)
         version: Version::HTTP_11,
         is_kept: true,
     };
-    head::write_answer(out, head, asked, length, date)
+    answer_head::write_answer(out, head, asked, length, date)
 }
