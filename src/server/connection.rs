@@ -21,9 +21,9 @@ use tokio::net::TcpStream;
 
 use super::Settings;
 use super::answer_head::{self, Asked};
-use super::head::{self, InvalidHead, Limits, Request};
 use super::http2;
 use super::progress::Progress;
+use super::request_head::{self, InvalidHead, Limits, Request};
 use super::sending::{Gone, Sending};
 use super::stream;
 use crate::caller::{Caller, Closing};
@@ -372,8 +372,9 @@ impl Connection {
     /// Waits for the next request.
     fn poll_request(&self, cx: &mut Context<'_>) -> Poll<Result<Found<Request>, InvalidHead>> {
         let shared = &self.progress.shared;
-        let parse =
-            |input: &[u8]| head::read_request(input, shared.limits, || shared.spare.fields.take());
+        let parse = |input: &[u8]| {
+            request_head::read_request(input, shared.limits, || shared.spare.fields.take())
+        };
         self.wire.poll_head(
             cx,
             &mut shared.scratch.borrow_mut(),

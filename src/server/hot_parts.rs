@@ -5,7 +5,7 @@ use http::{StatusCode, Version};
 
 use super::answer_head::{self, Asked};
 use super::connection::date;
-use super::head::{self, Limits};
+use super::request_head::{self, Limits};
 use crate::http1::{Framing, RequestHead, ResponseHead, SpareFields};
 
 /// A request's head, and what it says about the connection.
@@ -35,8 +35,8 @@ pub fn read_request(
         fields: 100,
         http2: false,
     };
-    let read = head::read_request(input, limits, || spare.take());
-    let received = |(request, length): (head::Request, usize)| {
+    let read = request_head::read_request(input, limits, || spare.take());
+    let received = |(request, length): (request_head::Request, usize)| {
         let received = Received {
             head: request.head,
             framing: request.framing,
@@ -46,7 +46,7 @@ pub fn read_request(
         (received, length)
     };
     read.map(|found| found.map(received))
-        .map_err(head::InvalidHead::status)
+        .map_err(request_head::InvalidHead::status)
 }
 
 /// Appends an answer's head for a caller that speaks HTTP/1.1 and may go on.

@@ -19,8 +19,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::head::PREFACE;
 use super::progress::Progress;
+use super::request_head::PREFACE;
 use super::stream;
 use crate::caller::Caller;
 use crate::deadline::Registered;

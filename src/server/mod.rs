@@ -4,13 +4,13 @@
 mod answer_head;
 mod connection;
 mod crowd;
-mod head;
 pub mod hot_parts;
 mod http2;
 mod listener;
 mod places;
 mod progress;
 mod refusal;
+mod request_head;
 mod sending;
 mod stream;
 

@@ -181,7 +181,11 @@ fn words_of_one_place_stand_nowhere_else() {
         ),
         (
             "httparse",
-            &["http1/fields.rs", "server/head/mod.rs", "upstream/head.rs"],
+            &[
+                "http1/fields.rs",
+                "server/request_head/mod.rs",
+                "upstream/head.rs",
+            ],
         ),
         ("UnbufferedClientConnection", &["upstream/tls/mod.rs"]),
         (
