@@ -375,3 +375,60 @@ impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Empty;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::egress::{self, Egress};
+    use crate::upstream::Server;
+
+    fn client_of(port: u16, max_idle: usize) -> Rc<Client> {
+        let settings = Settings {
+            server: Server::parse(&format!("http://127.0.0.1:{port}")).unwrap(),
+            connect_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(60),
+            max_idle,
+            max_lifetime: Duration::from_secs(60),
+            max_requests: 0,
+        };
+        let egress = Egress::build(&egress::Settings::default(), false).unwrap();
+        Client::new(settings, Arc::new(ArcSwap::new(egress.tls())), None)
+    }
+
+    /// A connection, and the server's end of it.
+    async fn connected(client: &Rc<Client>, listener: &TcpListener) -> (Lease, TcpStream) {
+        let (lease, accepted) = tokio::join!(client.connect(), listener.accept());
+        (lease.unwrap(), accepted.unwrap().0)
+    }
+
+    /// The runtime lets a task read so many times in one turn and then says that
+    /// there is nothing, whatever there is.
+    #[tokio::test]
+    async fn of_a_great_many_connections_that_the_server_has_closed_none_is_used_again() {
+        const MANY: usize = 300;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = client_of(listener.local_addr().unwrap().port(), MANY);
+        let mut ends = Vec::new();
+        for _ in 0..MANY {
+            let (lease, end) = connected(&client, &listener).await;
+            client.keep(lease.open);
+            ends.push(end);
+        }
+        let (last, end) = connected(&client, &listener).await;
+        drop(ends);
+        drop(end);
+        // When the runtime knows of the last end, it knows of those before.
+        let in_vain = Outgoing {
+            method: &Method::GET,
+            target: |out: &mut BytesMut| out.extend_from_slice(b"/"),
+            fields: std::iter::empty(),
+            body: None::<Empty<Bytes>>,
+        };
+        assert!(last.send(in_vain).await.is_err());
+        assert!(client.take_kept(Instant::now()).is_none());
+        assert_eq!(client.counts.closed.get(), MANY as u64 + 1);
+    }
+}

@@ -2,6 +2,7 @@
 //! bodies move at the same time, each through a bounded buffer.
 
 use std::fmt::{self, Write};
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -10,6 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::task::coop::{has_budget_remaining, unconstrained};
 
 use super::connect::Stream;
 use super::error::{AnswerError, UpstreamError};
@@ -104,7 +106,20 @@ impl Connection {
     /// neither closed it nor said anything nobody asked for.
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        self.input.is_empty() && self.poll_fill(&mut context).is_pending()
+        if !self.input.is_empty() || self.poll_fill(&mut context).is_ready() {
+            return false;
+        }
+        // A task that has read much in its turn is told that there is nothing, whatever
+        // there is; here that would be taken at its word.
+        has_budget_remaining() || self.brings_nothing()
+    }
+
+    /// Whether there is nothing to be read, however much the task has read in its turn.
+    #[cold]
+    fn brings_nothing(&mut self) -> bool {
+        let looking = unconstrained(poll_fn(|cx| self.poll_fill(cx)));
+        let mut context = Context::from_waker(Waker::noop());
+        pin!(looking).poll(&mut context).is_pending()
     }
 
     /// To be called when `output` holds the head of a new request.
