@@ -77,6 +77,16 @@ async fn secure(
         .map_err(UpstreamError::Tls)
 }
 
+impl Stream {
+    /// Some of a TLS record has come, and not all of it.
+    pub(super) fn is_within_record(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.is_within_record(),
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

@@ -111,7 +111,7 @@ impl Connection {
         }
         // A task that has read much in its turn is told that there is nothing, whatever
         // there is; here that would be taken at its word.
-        has_budget_remaining() || self.brings_nothing()
+        (has_budget_remaining() || self.brings_nothing()) && !self.stream.is_within_record()
     }
 
     /// Whether there is nothing to be read, however much the task has read in its turn.
@@ -138,7 +138,10 @@ impl Connection {
 
     /// Whether the connection can carry another request now.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.input.is_empty() && self.is_written() && !self.spoiled
+        self.input.is_empty()
+            && self.is_written()
+            && !self.spoiled
+            && !self.stream.is_within_record()
     }
 
     /// Writes the request and waits for the head of its answer.

@@ -131,6 +131,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
         Ok(stream)
     }
 
+    /// Some of a record has come, and not all of it.
+    pub(super) fn is_within_record(&self) -> bool {
+        !self.session.incoming.is_empty()
+    }
+
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.session.poll_write_out(&mut self.io, cx))?;

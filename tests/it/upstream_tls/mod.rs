@@ -5,13 +5,17 @@
 
 mod server;
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Answer, Connection, Program, Setup, call, eventually, get};
+use rustls::{ServerConnection, StreamOwned};
+
+use crate::support::{
+    Answer, Connection, Program, Setup, call, eventually, get, read_body, read_head, serve_each,
+};
 use server::{Authority, Conduct, End, Server, TOKEN, self_signed};
 
 /// Good for the years around these tests.
@@ -292,6 +296,61 @@ fn an_answer_that_ends_without_a_close_notify_is_whole_only_by_its_own_words() {
                 "{answer:?} {end:?} {request:?}"
             );
         }
+    }
+}
+
+/// Half a record on a connection that nothing is asked on is as little wanted as a
+/// whole one.
+#[test]
+fn what_has_begun_to_come_behind_an_answer_becomes_no_answer() {
+    const TOKEN_REPLY: &str = r#"{"access_token":"TK-behind-tls","expires_in":86400}"#;
+    let of = |body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let (ok, evil, granted) = (of("ok"), of("evil"), of(TOKEN_REPLY));
+    let authority = Authority::new();
+    let (_folder, file) = file_of(&authority);
+    let Conduct::Speaks(config) = authority.identity("127.0.0.1", GOOD) else {
+        unreachable!()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    serve_each(listener, move |stream| {
+        let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut stream = BufReader::new(StreamOwned::new(connection, stream));
+        while let Some(head) = read_head(&mut stream) {
+            read_body(&head, &mut stream);
+            if String::from_utf8_lossy(&head).contains("/oauth/access_token") {
+                stream.get_mut().write_all(granted.as_bytes()).unwrap();
+                continue;
+            }
+            let StreamOwned { conn, sock } = stream.get_mut();
+            let mut records = Vec::new();
+            for answer in [&ok, &evil] {
+                conn.writer().write_all(answer.as_bytes()).unwrap();
+                while conn.wants_write() {
+                    conn.write_tls(&mut records).unwrap();
+                }
+            }
+            let (now, later) = records.split_at(records.len() - 10);
+            sock.write_all(now).unwrap();
+            if read_head(&mut stream).is_some() {
+                let _ = stream.get_mut().sock.write_all(later);
+            }
+            return;
+        }
+    });
+    let running = Setup::default()
+        .server(&url)
+        .set("UPSTREAM_CA_FILES", &file)
+        .set("LISTENER_THREADS", "1")
+        .start();
+    running.wait_until_ready();
+    let mut caller = Connection::open(running.address);
+    for _ in 0..3 {
+        caller.send_get("/TEL/?Tel=0612345678");
+        assert_eq!(caller.answer().text(), "ok");
     }
 }
 

@@ -35,6 +35,45 @@ proptest! {
         prop_assert!(came == answer);
         prop_assert!(keeps_nothing(&stream));
     }
+
+    /// Records of the handshake, which are kept as long as one is incomplete, among
+    /// those of answers, and requests that go out meanwhile.
+    #[test]
+    fn requests_go_out_whatever_has_come_in_part(
+        version in a_version(),
+        fragments in prop::option::of(32..2000_usize),
+        pieces in sizes(),
+        renews_keys: bool,
+        turns in prop::collection::vec((1..300_usize, 0..9000_usize), 1..12),
+    ) {
+        let mut config = (*server_config(version, 0)).clone();
+        config.max_fragment_size = fragments;
+        let mut server = Server::new(Arc::new(config));
+        server.socket.0.borrow_mut().pieces = pieces;
+        let mut stream = server.connect();
+        let (mut sent, mut said, mut came) = (Vec::new(), Vec::new(), Vec::new());
+        for (question, answer) in turns {
+            let answer = text(answer);
+            server.say(&answer);
+            said.extend(answer);
+            if renews_keys && version == &TLS13 {
+                server.tls.refresh_traffic_keys().unwrap();
+                server.exchange();
+            }
+            if let Poll::Ready(read) = read(&mut stream, 4096) {
+                came.extend(read.unwrap());
+            }
+            let question = text(question);
+            server.drive(write_all(&mut stream, &question));
+            sent.extend(question);
+            prop_assert_eq!(&server.failure, &None);
+        }
+        let (rest, end) = read_all(&mut stream, &[]);
+        came.extend(rest);
+        prop_assert!(end.is_none());
+        prop_assert!(came == said);
+        prop_assert!(server.received == sent);
+    }
 }
 
 #[test]
