@@ -197,6 +197,9 @@ impl Said {
             || status.is_informational()
             || status == StatusCode::NO_CONTENT
             || status == StatusCode::NOT_MODIFIED;
+        // What this status does not have, and is announced all the same, may come: it
+        // would be the next answer.
+        reusable &= status != StatusCode::NO_CONTENT || self.delimited.announces_nothing();
         let framing = match self.delimited {
             Delimited { chunked: true, .. } if is_http_10 => {
                 return Err(InvalidHead::TransferEncoding);
@@ -248,6 +251,10 @@ struct Delimited {
 }
 
 impl Delimited {
+    fn announces_nothing(&self) -> bool {
+        !self.chunked && matches!(self.length, None | Some(0))
+    }
+
     /// Whether the field is the first of its kind; a repeated equal one is dropped.
     fn by_length(&mut self, value: &[u8]) -> Result<bool, InvalidHead> {
         let length = http1::length(value).ok_or(InvalidHead::ContentLength)?;
@@ -366,7 +373,23 @@ mod tests {
                 Ok(Some((204, Framing::None, true))),
             ),
             (
+                "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+                Ok(Some((204, Framing::None, true))),
+            ),
+            (
+                "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+                Ok(Some((204, Framing::None, false))),
+            ),
+            (
+                "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Ok(Some((204, Framing::None, false))),
+            ),
+            (
                 "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+                Ok(Some((304, Framing::None, true))),
+            ),
+            (
+                "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
                 Ok(Some((304, Framing::None, true))),
             ),
             (

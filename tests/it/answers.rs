@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Connection, Running, Scripted, Setup};
+use crate::support::{Connection, Running, Scripted, Setup, read_head};
 
 const CALL: &str = "/TEL/?Tel=06";
 
@@ -254,6 +254,37 @@ fn connections_are_kept_and_what_is_left_on_one_never_becomes_an_answer() {
             connections,
             "{bytes:?}"
         );
+    }
+}
+
+/// Whoever announces what no answer of this status has may send it, however late.
+#[test]
+fn a_body_that_204_has_announced_becomes_no_answer() {
+    const EVIL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    for announced in ["Content-Length: 42", "Transfer-Encoding: chunked"] {
+        let says = format!("HTTP/1.1 204 No Content\r\n{announced}\r\n\r\n");
+        let server = Scripted::start(move |head, stream| {
+            if !head.contains("first") {
+                let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                return stream.get_mut().write_all(ok.as_bytes()).is_ok();
+            }
+            stream.get_mut().write_all(says.as_bytes()).unwrap();
+            // The body comes when somebody else waits for an answer.
+            if read_head(stream).is_some() {
+                let _ = stream.get_mut().write_all(EVIL.as_bytes());
+            }
+            false
+        });
+        let running = Setup::default()
+            .server(server.url())
+            .set("LISTENER_THREADS", "1")
+            .start();
+        running.wait_until_ready();
+        let mut caller = Connection::open(running.address);
+        caller.send_get(&format!("{CALL}&first"));
+        assert_eq!(caller.answer().status, 204);
+        caller.send_get(CALL);
+        assert_eq!(caller.answer().text(), "ok", "{announced}");
     }
 }
 

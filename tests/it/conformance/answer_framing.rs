@@ -195,7 +195,7 @@ fn without_body() -> Vec<Case> {
             "204 with a length",
             "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
             204,
-            true,
+            false,
         ),
         (
             "204 with extra bytes",
