@@ -306,6 +306,7 @@ async fn once(
     let first_byte = call.worker.settings.first_byte_timeout;
     match within(&call.caller, first_byte, sending).await {
         Ok(Ok(answer)) => {
+            call.payload.answer_begins();
             let answered_at = call.caller.deadline.turn();
             call.exchange
                 .answered_in(answered_at.saturating_duration_since(sent_at));

@@ -212,6 +212,14 @@ impl Payload {
         }
     }
 
+    /// The head of an answer has come, be it before the body's end.
+    pub(super) fn answer_begins(&self) {
+        match self {
+            Self::Empty | Self::Form(_) => {}
+            Self::Streamed(upload) | Self::Unread(upload, _) => upload.answer_begins(),
+        }
+    }
+
     /// Whether more of the body has come than may.
     pub(super) fn is_too_large(&self) -> bool {
         match self {

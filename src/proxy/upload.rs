@@ -31,6 +31,8 @@ pub(super) struct Upload {
     caller_is_due: Cell<bool>,
     /// More has come than [`Bounds::most`].
     is_too_large: Cell<bool>,
+    /// The answer to the present attempt is on its way.
+    is_answered: Cell<bool>,
     size: SizeHint,
     caller: Caller,
     bounds: Bounds,
@@ -83,6 +85,7 @@ impl Upload {
             received,
             caller_is_due: Cell::new(false),
             is_too_large: Cell::new(false),
+            is_answered: Cell::new(false),
             size,
             caller: caller.clone(),
             bounds,
@@ -102,6 +105,11 @@ impl Upload {
         self.caller_is_due.get()
     }
 
+    /// The head of an answer has come, be it before the end of this.
+    pub(super) fn answer_begins(&self) {
+        self.is_answered.set(true);
+    }
+
     /// Whether more of it has come than may.
     #[must_use]
     pub(super) fn is_too_large(&self) -> bool {
@@ -116,6 +124,7 @@ impl Upload {
             return None;
         }
         self.attempt.set(self.attempt.get() + 1);
+        self.is_answered.set(false);
         Some(OutgoingBody(Source::Upload(Reading {
             upload: Rc::clone(self),
             attempt: self.attempt.get(),
@@ -309,7 +318,11 @@ impl fmt::Debug for OutgoingBody {
 impl Upload {
     fn ended(&self, source: &mut Received) {
         source.ended = true;
-        self.caller.deadline.allow(self.bounds.first_byte_timeout);
+        self.caller.deadline.allow(if self.is_answered.get() {
+            self.bounds.idle_timeout
+        } else {
+            self.bounds.first_byte_timeout
+        });
     }
 }
 

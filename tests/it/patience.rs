@@ -87,6 +87,36 @@ fn a_body_that_never_pauses_has_the_time_of_a_request_and_no_more() {
     sending.join().unwrap();
 }
 
+/// The time for an answer's head is over when that has come; what counts from there
+/// on is how long the bodies stand still.
+#[test]
+fn the_end_of_a_body_leaves_an_answer_that_has_begun_the_time_of_a_body() {
+    let scripted = Scripted::start(|_, stream| {
+        let begun = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n<";
+        stream.get_mut().write_all(begun).unwrap();
+        let mut body = [0; 4];
+        stream.read_exact(&mut body).unwrap();
+        std::thread::park_timeout(Duration::from_millis(1500));
+        stream.get_mut().write_all(b"br>").is_ok()
+    });
+    let running = Setup::default()
+        .server(scripted.url())
+        .set("UPSTREAM_FIRST_BYTE_TIMEOUT", "500ms")
+        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "10s")
+        .start();
+    running.wait_until_ready();
+    let mut caller = Connection::open(running.address);
+    caller.send(format!(
+        "POST {CALL} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n{{\"\"",
+    ));
+    for line in ["HTTP/1.1 200 OK", ""] {
+        while caller.raw_line().unwrap() != line {}
+    }
+    caller.send("}");
+    let mut answer = [0; 4];
+    caller.second_half().read_exact(&mut answer[1..]).unwrap();
+}
+
 /// A call whose answer is long.
 const LONG: usize = 600_000;
 
