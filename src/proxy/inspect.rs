@@ -63,13 +63,20 @@ pub(super) fn look(call: &mut Call, answer: &mut Answered) -> Option<Sign> {
 pub(super) async fn look_on(call: &mut Call, answer: &mut Answered) -> Result<Sign, ProxyError> {
     let family = call.route().scope;
     let limit = call.worker.settings.body_idle_timeout;
-    let (beginning, payload) = (&mut call.beginning, &call.payload);
-    let reading = poll_fn(|cx| match beginning.poll_read(cx, answer, family) {
-        // The request has been cut, and its answer with it.
-        Poll::Pending if payload.is_too_large() => Poll::Ready(None),
-        polled => polled.map(Some),
+    let (beginning, payload, caller) = (&mut call.beginning, &call.payload, &call.caller);
+    let reading = poll_fn(|cx| {
+        let before = beginning.bytes.len();
+        match beginning.poll_read(cx, answer, family) {
+            // The request has been cut, and its answer with it.
+            Poll::Pending if payload.is_too_large() => Poll::Ready(None),
+            Poll::Pending if beginning.bytes.len() > before => {
+                caller.deadline.allow(limit);
+                Poll::Pending
+            }
+            polled => polled.map(Some),
+        }
     });
-    match within(&call.caller, limit, reading).await {
+    match within(caller, limit, reading).await {
         Ok(None) => Err(ProxyError::BodyTooLarge),
         Ok(Some(reading)) => Ok(sign(reading)),
         Err(Expired::Phase) => Err(ProxyError::AnswerTimeout),

@@ -117,6 +117,30 @@ fn the_end_of_a_body_leaves_an_answer_that_has_begun_the_time_of_a_body() {
     caller.second_half().read_exact(&mut answer[1..]).unwrap();
 }
 
+/// As long as something comes, an answer does not stand still, and what is looked at
+/// has the time of what is passed on.
+#[test]
+fn an_answer_that_is_looked_at_may_come_slowly_as_any_other() {
+    let scripted = Scripted::start(|_, stream| {
+        let stream = stream.get_mut();
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        // Only its end tells whether it is empty.
+        for _ in 0..20 {
+            stream.write_all(b" ").unwrap();
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        stream.write_all(b"{}").is_ok()
+    });
+    let running = Setup::default()
+        .server(scripted.url())
+        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "1s")
+        .start();
+    running.wait_until_ready();
+    let answer = running.get("/RNVP/?Adresse=x");
+    assert_eq!((answer.status, answer.text().trim()), (200, "{}"));
+}
+
 /// A call whose answer is long.
 const LONG: usize = 600_000;
 
