@@ -374,12 +374,25 @@ impl Connection {
             self.input.reserve(READ);
         }
         let polled = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
-        if polled.is_pending() && self.is_long && self.input.is_empty() {
-            self.spare.buffers.put(std::mem::take(&mut self.input));
+        if polled.is_pending() && self.is_long {
+            self.give_back();
         }
         let read = ready!(polled)?;
         self.is_long |= read >= READ;
         Poll::Ready(Ok(read))
+    }
+
+    /// Nothing more of a long answer is here yet: what has come of a chunk's size, or of
+    /// a head, does not hold a long buffer meanwhile.
+    fn give_back(&mut self) {
+        let rest = match self.input.len() {
+            0 => BytesMut::new(),
+            1..READ => BytesMut::from(&self.input[..]),
+            READ.. => return,
+        };
+        self.spare
+            .buffers
+            .put(std::mem::replace(&mut self.input, rest));
     }
 
     /// There is room for much of a long answer.
@@ -471,6 +484,7 @@ impl<B> Uploading<B> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -489,6 +503,38 @@ mod tests {
         let shown = format!("{connection:?}");
         for word in ["TKsecret", "0612345678", "Bearer", "Tel"] {
             assert!(!shown.contains(word), "{shown}");
+        }
+    }
+
+    /// A connection, and the server's end of it.
+    async fn connected() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (stream, accepted) = tokio::join!(connecting, listener.accept());
+        let connection = Connection::new(Stream::Plain(stream.unwrap()), Rc::default());
+        (connection, accepted.unwrap().0)
+    }
+
+    /// Reads until there is nothing more to be read.
+    async fn read_all(connection: &mut Connection) {
+        poll_fn(|cx| connection.poll_fill(cx)).await.unwrap();
+        poll_fn(|cx| {
+            while connection.poll_fill(cx).is_ready() {}
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_that_pauses_within_a_chunk_size_holds_no_long_buffer() {
+        let (mut connection, mut server) = connected().await;
+        connection.is_long = true;
+        for (says, holds) in [("5;name", "5;name"), ("=x\r\nhel", "5;name=x\r\nhel")] {
+            server.write_all(says.as_bytes()).await.unwrap();
+            read_all(&mut connection).await;
+            assert_eq!(connection.input, holds);
+            let capacity = connection.input.capacity();
+            assert!(capacity <= 2 * READ, "{capacity} bytes");
         }
     }
 }
