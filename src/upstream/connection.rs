@@ -24,6 +24,8 @@ use crate::http1::{Chunked, Framing, Spare, Step};
 const READ: usize = 8 * 1024;
 /// Longest announced body that goes out in one piece with its head, when it is there.
 const MOST_JOINED: u64 = 16 * 1024;
+/// Largest buffer of a request that is kept for the next one on its connection.
+const MOST_OUTPUT_KEPT: usize = 32 * 1024;
 /// Most interim answers (1xx) before the final one.
 const MOST_INTERIM: u8 = 8;
 
@@ -128,8 +130,11 @@ impl Connection {
         self.looked_at = 0;
     }
 
-    /// Gives back what was only needed for a long answer.
+    /// Gives back what was only needed for a long request or a long answer.
     pub(super) fn rest(&mut self) {
+        if self.output.capacity() > MOST_OUTPUT_KEPT {
+            self.output = BytesMut::new();
+        }
         if self.is_long {
             self.is_long = false;
             self.spare.buffers.put(std::mem::take(&mut self.input));
@@ -535,6 +540,18 @@ mod tests {
             assert_eq!(connection.input, holds);
             let capacity = connection.input.capacity();
             assert!(capacity <= 2 * READ, "{capacity} bytes");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_at_rest_holds_nothing_of_a_large_request() {
+        let (mut connection, _server) = connected().await;
+        for (length, most) in [(1000, 2000), (100_000, 0)] {
+            connection.output.extend_from_slice(&vec![b'x'; length]);
+            connection.output.clear();
+            connection.rest();
+            let capacity = connection.output.capacity();
+            assert!(capacity <= most, "{capacity} bytes after {length}");
         }
     }
 }
