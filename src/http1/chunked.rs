@@ -31,6 +31,8 @@ enum At {
     Trailers(usize),
     /// After the end.
     Done,
+    /// After what is not as the RFC says.
+    Broken,
 }
 
 /// What a look at the input brought.
@@ -49,6 +51,43 @@ pub enum Step {
 pub struct InvalidChunk;
 
 impl Chunked {
+    /// Takes all that has come of the body off `input`, of however many chunks: a
+    /// sender that writes a chunk for each letter is not followed in that.
+    pub fn take(&mut self, input: &mut BytesMut) -> Result<Step, InvalidChunk> {
+        let first = match self.step(input)? {
+            Step::Data(first) => first,
+            other @ (Step::NeedsMore | Step::End) => return Ok(other),
+        };
+        let mut joined = BytesMut::new();
+        while !self.is_done() {
+            match self.step(input) {
+                Ok(Step::Data(next)) => {
+                    if joined.is_empty() {
+                        joined.reserve(first.len() + next.len() + input.len());
+                        joined.extend_from_slice(&first);
+                    }
+                    joined.extend_from_slice(&next);
+                }
+                Ok(Step::NeedsMore | Step::End) => break,
+                // It is told next, behind what was good.
+                Err(InvalidChunk) => {
+                    self.at = At::Broken;
+                    break;
+                }
+            }
+        }
+        Ok(Step::Data(if joined.is_empty() {
+            first
+        } else {
+            joined.freeze()
+        }))
+    }
+
+    /// Whether the end of the body has been taken.
+    pub fn is_done(&self) -> bool {
+        self.at == At::Done
+    }
+
     /// Takes the next piece off `input`.
     ///
     /// # Errors
@@ -109,6 +148,7 @@ impl Chunked {
                     };
                 }
                 At::Done => return Ok(Step::End),
+                At::Broken => return Err(InvalidChunk),
             }
         }
     }
@@ -171,14 +211,22 @@ mod tests {
 
     type Decoded = (Vec<u8>, Vec<u8>);
 
+    type Look = fn(&mut Chunked, &mut BytesMut) -> Result<Step, InvalidChunk>;
+
     /// The decoded body and what is left of the input, fed in pieces of `piece` bytes.
     fn decode(coded: &[u8], piece: usize) -> Result<Option<Decoded>, InvalidChunk> {
+        let decoded = decode_by(Chunked::step, coded, piece);
+        assert_eq!(decode_by(Chunked::take, coded, piece), decoded, "at once");
+        decoded
+    }
+
+    fn decode_by(look: Look, coded: &[u8], piece: usize) -> Result<Option<Decoded>, InvalidChunk> {
         let mut coding = Chunked::default();
         let mut input = BytesMut::new();
         let mut body = Vec::new();
         let mut pieces = coded.chunks(piece.max(1));
         loop {
-            match coding.step(&mut input)? {
+            match look(&mut coding, &mut input)? {
                 Step::Data(data) => body.extend_from_slice(&data),
                 Step::End => {
                     let rest = input
@@ -207,6 +255,26 @@ mod tests {
                 (&b"hello, world 10"[..], &b"HTTP/1.1"[..]),
                 "{piece}"
             );
+        }
+    }
+
+    #[test]
+    fn what_has_come_is_taken_at_once_and_what_is_wrong_behind_it_next() {
+        for (coded, expected) in [
+            ("1\r\na\r\n2\r\nbc\r\n", Ok(Step::NeedsMore)),
+            ("3\r\nabc\r\n0\r\n\r\nHTTP/1.1", Ok(Step::End)),
+            ("1\r\na\r\n2\r\nbc\r\n0\r\nX: 1\r\n\r\n", Ok(Step::End)),
+            ("2\r\nab\r\n1\r\ncd\r\n0\r\n\r\n", Err(InvalidChunk)),
+            ("3\r\nabc\r\n+1\r\nd\r\n0\r\n\r\n", Err(InvalidChunk)),
+        ] {
+            let mut coding = Chunked::default();
+            let mut input = BytesMut::from(coded);
+            let taken = coding.take(&mut input);
+            assert_eq!(taken, Ok(Step::Data(Bytes::from("abc"))), "{coded:?}");
+            assert_eq!(coding.is_done(), expected == Ok(Step::End), "{coded:?}");
+            for _ in 0..2 {
+                assert_eq!(coding.take(&mut input), expected, "{coded:?}");
+            }
         }
     }
 

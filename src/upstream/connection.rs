@@ -439,10 +439,17 @@ impl<B: Body<Data = Bytes>> Uploading<B> {
         output: &mut BytesMut,
     ) -> Poll<Result<Piece, Stopped>> {
         Poll::Ready(match ready!(self.body.as_mut().poll_frame(cx)) {
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => self.frame(&data, output).map(|()| Piece::More),
-                Err(_) => Ok(Piece::More),
-            },
+            Some(Ok(frame)) => {
+                let framed = match frame.into_data() {
+                    Ok(data) => self.frame(&data, output),
+                    Err(_) => Ok(()),
+                };
+                // An end that is known goes out with what is before it.
+                match framed {
+                    Ok(()) if self.body.is_end_stream() => self.end(output).map(|()| Piece::Last),
+                    framed => framed.map(|()| Piece::More),
+                }
+            }
             Some(Err(_)) => Err(Stopped::Body),
             None => self.end(output).map(|()| Piece::Last),
         })

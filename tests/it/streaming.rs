@@ -481,6 +481,33 @@ fn a_caller_that_asked_first_notices_nothing_of_a_refused_token() {
 
 /// A short body goes out with its head: one piece for the server to wake up for.
 #[test]
+fn chunks_that_have_come_together_go_on_as_one() {
+    const GOES_ON: &[u8] = b"5\r\nhello\r\n0\r\n\r\n";
+    let server = Scripted::start(move |_, stream| {
+        let mut body = [0; GOES_ON.len()];
+        let answer = match stream.read_exact(&mut body) {
+            Ok(()) if body == *GOES_ON => "204 No Content",
+            Ok(()) | Err(_) => "500 Internal Server Error",
+        };
+        let stream = stream.get_mut();
+        write!(stream, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").is_ok()
+    });
+    let running = Setup::default().server(server.url()).start();
+    running.wait_until_ready();
+    let mut connection = Connection::open(running.address);
+    for chunks in [
+        "5\r\nhello\r\n0\r\n\r\n",
+        "1\r\nh\r\n2;x=y\r\nel\r\n1\r\nl\r\n1\r\no\r\n0\r\nX-Trailer: 1\r\n\r\n",
+    ] {
+        connection.send(format!(
+            "POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: chunked\r\n\r\n{chunks}",
+        ));
+        assert_eq!(connection.answer().status, 204, "{chunks:?}");
+    }
+}
+
+#[test]
 fn a_short_body_comes_in_one_piece_with_its_head() {
     const LENGTH: usize = 1024;
     const CALLS: usize = 10;

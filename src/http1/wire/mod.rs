@@ -266,14 +266,15 @@ impl Wire {
                     }
                 }
                 Coding::Chunked(mut chunked) => {
-                    let step = chunked.step(&mut input);
-                    self.body.set(Coding::Chunked(chunked));
-                    match step {
+                    let taken = chunked.take(&mut input);
+                    self.body.set(if chunked.is_done() {
+                        Coding::Whole
+                    } else {
+                        Coding::Chunked(chunked)
+                    });
+                    match taken {
                         Ok(Step::Data(piece)) => return Poll::Ready(Some(Ok(piece))),
-                        Ok(Step::End) => {
-                            self.body.set(Coding::Whole);
-                            return Poll::Ready(None);
-                        }
+                        Ok(Step::End) => return Poll::Ready(None),
                         Ok(Step::NeedsMore) => {}
                         Err(_) => return self.breaks(BodyError::Chunks),
                     }
