@@ -224,7 +224,10 @@ impl Forwarded {
             };
             let piece = match polled {
                 Some(Ok(piece)) => scrubber.pass(piece, is_last),
-                None => scrubber.rest(),
+                None => {
+                    let rest = scrubber.rest();
+                    return Poll::Ready((!rest.is_empty()).then_some(Ok(rest)));
+                }
                 // What may be the beginning of a secret goes nowhere.
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             };
