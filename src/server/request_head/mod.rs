@@ -176,9 +176,7 @@ impl Said {
         let (mut codings, mut lengths, mut is_valid) = (0, 0, true);
         for (name, value) in fields.iter() {
             match name.len() {
-                6 if name == b"expect" => {
-                    said.expects = value.eq_ignore_ascii_case(b"100-continue");
-                }
+                6 if name == b"expect" => said.expects |= waits_for_continue(value),
                 10 if name == b"connection" => {
                     let options = Options::of(value);
                     said.options.close |= options.close;
@@ -220,6 +218,13 @@ impl Said {
         // such a message is taken for the next one.
         wanted && !self.options.close && !self.both
     }
+}
+
+/// Whether `100-continue` is among the expectations of a line. Others are not met and
+/// not refused either (RFC 9110 §10.1.1).
+fn waits_for_continue(expectations: &[u8]) -> bool {
+    let mut members = expectations.split(|byte| *byte == b',');
+    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
 }
 
 fn ends_in_chunked(codings: &[u8]) -> bool {

@@ -69,6 +69,39 @@ fn asked_first() -> Vec<Case> {
         .gets(200)
         .kept(),
         case(
+            "asks beside something else",
+            clause,
+            post("Expect: 200-ok=\"a\" , 100-Continue\r\nContent-Length: 2\r\n"),
+        )
+        .then(Piece::Await(CONTINUE))
+        .then_sends("ab")
+        .reaches(posted("ab"))
+        .gets(100)
+        .gets(200)
+        .kept(),
+        case(
+            "asks in the first of two lines",
+            clause,
+            post("Expect: 100-continue\r\nExpect: 200-ok\r\nContent-Length: 2\r\n"),
+        )
+        .then(Piece::Await(CONTINUE))
+        .then_sends("ab")
+        .reaches(posted("ab"))
+        .gets(100)
+        .gets(200)
+        .kept(),
+        case(
+            "asks in the second of two lines",
+            clause,
+            post("Expect: 200-ok\r\nExpect: 100-continue\r\nContent-Length: 2\r\n"),
+        )
+        .then(Piece::Await(CONTINUE))
+        .then_sends("ab")
+        .reaches(posted("ab"))
+        .gets(100)
+        .gets(200)
+        .kept(),
+        case(
             "asks without a body",
             clause,
             post("Expect: 100-continue\r\nContent-Length: 0\r\n"),
