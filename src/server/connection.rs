@@ -35,7 +35,7 @@ use crate::metrics::{HEAD_REFUSALS, Metrics, WorkerMetrics};
 use crate::telemetry::Seldom;
 
 /// Bytes there is room for when a head is read.
-const ROOM: usize = 16 * 1024;
+pub(super) const ROOM: usize = 16 * 1024;
 /// Fewest bytes of a head that are read, however few are allowed: whoever
 /// answers has more to say about it.
 const LEAST_HEAD: usize = 8 * 1024;

@@ -19,8 +19,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::connection::ROOM;
 use super::progress::Progress;
-use super::request_head::PREFACE;
+use super::request_head::{Limits, PREFACE};
 use super::stream;
 use crate::caller::Caller;
 use crate::deadline::Registered;
@@ -88,7 +89,7 @@ pub(super) async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(MOST_UNSENT)
         .max_frame_size(LONGEST_FRAME)
-        .max_header_list_size(u32::try_from(limits.bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(longest_list(limits))
         .max_pending_accept_reset_streams(MOST_RESETS_WAITING)
         .max_local_error_reset_streams(MOST_MISTAKES)
         .serve_connection(caller, service);
@@ -109,6 +110,16 @@ pub(super) async fn serve(
         }
     })
     .await;
+}
+
+/// The longest head that is read, reckoned as HTTP/2 does: so much longer than what is
+/// allowed that whoever answers is the one who refuses it, in words, as on a connection
+/// of HTTP/1. Of a longer one nothing is kept.
+fn longest_list(limits: Limits) -> u32 {
+    // RFC 9113 §6.5.2; the target of HTTP/1 is four fields here.
+    let fields = limits.fields.saturating_add(4).saturating_mul(32);
+    let length = limits.bytes.saturating_add(fields).saturating_add(ROOM);
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// What a connection and its streams have in common.

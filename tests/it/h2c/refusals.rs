@@ -95,21 +95,36 @@ fn a_head_that_is_too_large_is_refused_and_others_are_not() {
             .set("LISTENER_MAX_HEAD", "16KiB")
             .set("LISTENER_MAX_FIELDS", "20"),
     );
-    let large = "a".repeat(20_000);
+    let (large, huge) = ("a".repeat(20_000), "a".repeat(40_000));
+    let value: http::HeaderValue = "a".repeat(1040).parse().unwrap();
     let names: Vec<String> = (0..20).map(|number| format!("x-{number}")).collect();
     talk(running.address, async |sender| {
-        let mut request = request("GET", CALL);
+        let mut many = request("GET", CALL);
         for name in &names {
             let name: http::HeaderName = name.parse().unwrap();
-            request.headers_mut().insert(name, "a".parse().unwrap());
+            many.headers_mut().insert(name, "a".parse().unwrap());
         }
-        let answer = ask(&sender, request).await.unwrap();
+        let answer = ask(&sender, many).await.unwrap();
         assert_refused(&answer, 431, "fields_too_large");
+        // What HTTP/2 adds to each field when it reckons is not held against it.
+        let mut full = request("GET", CALL);
+        for name in &names[..15] {
+            let name: http::HeaderName = name.parse().unwrap();
+            full.headers_mut().insert(name, value.clone());
+        }
+        assert_eq!(ask(&sender, full).await.unwrap().status, 200);
         let answer = ask(&sender, large_request(&large)).await.unwrap();
+        assert_refused(&answer, 431, "fields_too_large");
+        // Of what is much larger nothing is kept, not even who has sent it.
+        let answer = ask(&sender, large_request(&huge)).await.unwrap();
         assert_eq!(answer.status, 431);
         assert_eq!(http2::get(&sender, CALL).await.status, 200);
     });
-    assert_eq!(running.received().len(), 1);
+    assert_eq!(running.received().len(), 2);
+    eventually("the access log has those that were read", || {
+        let lines = running.log_lines("none");
+        lines.len() == 2 && lines.iter().all(|line| line["code"] == "fields_too_large")
+    });
 }
 
 fn large_request(value: &str) -> http::Request<()> {
