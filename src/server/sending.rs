@@ -14,6 +14,10 @@ const MOST_JOINED: usize = 8 * 1024;
 /// As long as less than this waits to be written, what is here already of the body
 /// goes out with it: a long answer does not begin with a short piece.
 const MOST_TOGETHER: usize = 2 * MOST_JOINED;
+/// What stands behind a chunk, what behind the last one, and both.
+const END_OF_CHUNK: &[u8] = b"\r\n";
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+const END_AND_LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 /// Largest buffer that is kept for the next answer.
 const LARGEST_KEPT: usize = 32 * 1024;
 
@@ -30,6 +34,8 @@ pub(super) struct Sending {
     piece: Bytes,
     /// The piece is what was left of a longer one.
     is_copied: bool,
+    /// Goes behind the piece: what ends its chunk.
+    tail: &'static [u8],
     framing: Framing,
     state: State,
 }
@@ -53,6 +59,7 @@ impl Sending {
             written: 0,
             piece: Bytes::new(),
             is_copied: false,
+            tail: b"",
             framing,
             state: if is_empty { State::Ended } else { State::Open },
         }
@@ -70,19 +77,22 @@ impl Sending {
 
     /// Everything there is has been written.
     pub(super) fn is_written(&self) -> bool {
-        self.written == self.output.len() && self.piece.is_empty()
+        self.unwritten() == 0
     }
 
     /// How many bytes of what there is have not been written.
     pub(super) fn unwritten(&self) -> usize {
-        self.output.len() - self.written + self.piece.len()
+        self.output.len() - self.written + self.piece.len() + self.tail.len()
     }
 
     /// Whether the next piece of the body can be taken: when all is written, and
     /// as long as what is there is little, to go out with it.
     pub(super) fn wants_more(&self) -> bool {
-        let may_join = self.written == 0 && self.output.len() < MOST_TOGETHER;
-        self.state == State::Open && self.piece.is_empty() && (may_join || self.is_written())
+        let may_join = self.written == 0
+            && self.output.len() < MOST_TOGETHER
+            && self.piece.is_empty()
+            && self.tail.is_empty();
+        self.state == State::Open && (may_join || self.is_written())
     }
 
     /// Takes a piece of the body.
@@ -107,9 +117,12 @@ impl Sending {
             Framing::Chunked => {
                 // Writing into a buffer that grows cannot fail.
                 let _ = write!(self.output, "{:x}\r\n", piece.len());
-                self.output.extend_from_slice(&piece);
-                self.output.extend_from_slice(b"\r\n");
-                return;
+                if piece.len() <= MOST_JOINED {
+                    self.output.extend_from_slice(&piece);
+                    self.output.extend_from_slice(END_OF_CHUNK);
+                    return;
+                }
+                self.tail = END_OF_CHUNK;
             }
             Framing::None | Framing::Close => {}
         }
@@ -130,11 +143,15 @@ impl Sending {
             // Shorter than announced: the caller must not take it for whole.
             Framing::Length(left) if left > 0 => State::Broken,
             Framing::Chunked => {
-                if self.is_written() {
-                    self.output.clear();
-                    self.written = 0;
+                if self.tail.is_empty() {
+                    if self.is_written() {
+                        self.output.clear();
+                        self.written = 0;
+                    }
+                    self.output.extend_from_slice(LAST_CHUNK);
+                } else {
+                    self.tail = END_AND_LAST_CHUNK;
                 }
-                self.output.extend_from_slice(b"0\r\n\r\n");
                 State::Ended
             }
             Framing::None | Framing::Length(_) | Framing::Close => State::Ended,
@@ -155,12 +172,12 @@ impl Sending {
     ) -> Poll<Result<(), Gone>> {
         while !self.is_written() {
             let rest = &self.output[self.written..];
-            let polled = if self.piece.is_empty() {
+            let polled = if self.piece.is_empty() && self.tail.is_empty() {
                 wire.poll_write(cx, rest)
-            } else if rest.is_empty() {
+            } else if rest.is_empty() && self.tail.is_empty() {
                 wire.poll_write(cx, &self.piece)
             } else {
-                let pieces = [IoSlice::new(rest), IoSlice::new(&self.piece)];
+                let pieces = [rest, &self.piece, self.tail].map(IoSlice::new);
                 wire.poll_write_vectored(cx, &pieces)
             };
             let Poll::Ready(polled) = polled else {
@@ -171,8 +188,10 @@ impl Sending {
                 Ok(written) if written > 0 => {
                     let of_output = written.min(rest.len());
                     self.written += of_output;
-                    self.piece.advance(written - of_output);
-                    if self.piece.is_empty() && written > of_output {
+                    let of_piece = (written - of_output).min(self.piece.len());
+                    self.piece.advance(of_piece);
+                    self.tail = &self.tail[written - of_output - of_piece..];
+                    if self.piece.is_empty() && of_piece > 0 {
                         spare.put_piece(std::mem::take(&mut self.piece));
                     }
                 }
@@ -405,10 +424,16 @@ mod tests {
 
     #[test]
     fn what_a_caller_does_not_take_holds_no_more_memory_than_it_is_long() {
+        for framing in [Framing::Close, Framing::Chunked, Framing::Length(1 << 40)] {
+            stands_still(framing);
+        }
+    }
+
+    fn stands_still(framing: Framing) {
         block_on(async {
             let (wire, _caller) = connection().await;
             let spare = SpareBuffers::default();
-            let mut sending = Sending::new(HEAD.to_vec(), Framing::Close);
+            let mut sending = Sending::new(HEAD.to_vec(), framing);
             let mut kept = 0;
             // As long as the caller's buffers have room, its answer is written from here.
             let rest = loop {
@@ -430,6 +455,7 @@ mod tests {
             let length = rest.len();
             let own = rest.try_into_mut().expect("nobody else has a part of it");
             assert_eq!(own.capacity(), length);
+            assert!(sending.output.capacity() <= LARGEST_KEPT, "{framing:?}");
         });
     }
 
