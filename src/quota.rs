@@ -5,6 +5,9 @@
 //! with each request. So the places are dealt out: a thread takes from its own
 //! and gives back there. Only when it has none it looks at those of the others,
 //! and takes one where it finds one: nobody is refused while a place is free.
+//!
+//! How many there are may change while they are in use. Places that are to go and are
+//! taken are owed: who gives one back gives it up.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,31 +16,78 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The places of all threads.
 #[derive(Debug)]
 pub struct Quota {
-    most: usize,
-    free: Box<[Free]>,
+    free: Box<[Places]>,
+    /// Places that are taken and are to go. Written by a change of size only, and by
+    /// those who pay.
+    owed: Places,
+    /// How many there are to be.
+    most: AtomicUsize,
     /// How many shares have been given out.
     shares: AtomicUsize,
 }
 
-/// The free places of one thread; on lines of the cache that hold nothing else.
-/// Processors fetch two of 64 bytes at a time.
+/// Places, those free of one thread for example; on lines of the cache that hold
+/// nothing else. Processors fetch two of 64 bytes at a time.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Free(AtomicUsize);
+struct Places(AtomicUsize);
 
 impl Quota {
     /// `most` places for so many threads.
     #[must_use]
     pub fn new(most: usize, threads: usize) -> Arc<Self> {
         let threads = threads.max(1);
-        let dealt = |index| most / threads + usize::from(index < most % threads);
         Arc::new(Self {
-            most,
-            free: (0..threads)
-                .map(|index| Free(AtomicUsize::new(dealt(index))))
+            free: dealt(most, threads)
+                .map(|places| Places(AtomicUsize::new(places)))
                 .collect(),
+            owed: Places(AtomicUsize::new(0)),
+            most: AtomicUsize::new(most),
             shares: AtomicUsize::new(0),
         })
+    }
+
+    /// How many places there are to be.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// Makes it `most` places. Whoever has one keeps it: where fewer are left than are
+    /// taken, nobody gets one until enough have come back. To be called by one thread
+    /// alone, and now and then: what is given back in this very moment may be taken
+    /// once more before the next call of this.
+    pub fn resize(&self, most: usize) {
+        let before = self.most.swap(most, Ordering::Relaxed);
+        if most >= before {
+            let mut more = most - before;
+            more -= self.owed.take(more);
+            for (places, more) in self.free.iter().zip(dealt(more, self.free.len())) {
+                places.put(more);
+            }
+        } else {
+            self.owed.put(before - most);
+        }
+        // From each as much as from the others, and then from whoever has some.
+        for parts in [self.free.len(), 1] {
+            let part = self.owed.now().div_ceil(parts);
+            for places in &self.free {
+                let found = places.take(part.min(self.owed.now()));
+                let paid = self.owed.take(found);
+                // Others have paid meanwhile.
+                places.put(found - paid);
+            }
+        }
+    }
+
+    /// How many places are taken, over all threads; a place that goes from one to
+    /// another meanwhile may be missed or counted twice.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        let free: usize = self.free.iter().map(Places::now).sum();
+        self.most()
+            .saturating_add(self.owed.now())
+            .saturating_sub(free)
     }
 
     /// The share of one more thread. More than there are threads share what
@@ -71,36 +121,54 @@ impl Share {
     #[must_use]
     pub fn take(&self) -> Option<Place> {
         let (others, own_on) = self.0.quota.free.split_at(self.0.own);
-        let is_taken = own_on.iter().chain(others).any(Free::take);
+        let is_taken = own_on.iter().chain(others).any(Places::take_one);
         is_taken.then(|| Place(Rc::clone(&self.0)))
-    }
-
-    /// How many places are taken, over all threads; a place that goes from one to
-    /// another meanwhile may be missed or counted twice.
-    #[must_use]
-    pub fn taken(&self) -> usize {
-        let quota = &*self.0.quota;
-        let free = |free: &Free| free.0.load(Ordering::SeqCst);
-        quota.most.saturating_sub(quota.free.iter().map(free).sum())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // It stays where it was of use, whosever it was before.
         let Part { quota, own } = &*self.0;
-        quota.free[*own].0.fetch_add(1, Ordering::SeqCst);
+        if quota.owed.now() > 0 && quota.owed.take_one() {
+            return;
+        }
+        // It stays where it was of use, whosever it was before.
+        quota.free[*own].put(1);
     }
 }
 
-impl Free {
-    fn take(&self) -> bool {
-        let one_less = |free: usize| free.checked_sub(1);
+impl Places {
+    fn now(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn put(&self, places: usize) {
+        if places > 0 {
+            self.0.fetch_add(places, Ordering::SeqCst);
+        }
+    }
+
+    fn take_one(&self) -> bool {
+        let one_less = |places: usize| places.checked_sub(1);
         let taken = self
             .0
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
         taken.is_ok()
     }
+
+    /// Takes `most`, or as many as there are; how many that was.
+    fn take(&self, most: usize) -> usize {
+        let less = |places: usize| Some(places - places.min(most));
+        let before = self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        before.map_or(0, |before| before.min(most))
+    }
+}
+
+/// So many places, dealt out to so many.
+fn dealt(places: usize, parts: usize) -> impl Iterator<Item = usize> {
+    (0..parts).map(move |index| places / parts + usize::from(index < places % parts))
 }
 
 #[cfg(test)]
@@ -114,11 +182,11 @@ mod tests {
                 let quota = Quota::new(most, threads);
                 let shares: Vec<Share> = (0..threads).map(|_| Arc::clone(&quota).share()).collect();
                 for share in &shares {
-                    assert_eq!(share.taken(), 0);
+                    assert_eq!(quota.taken(), 0);
                     let places: Vec<Option<Place>> = (0..most).map(|_| share.take()).collect();
                     assert!(places.iter().all(Option::is_some), "{most} for {threads}");
                     assert!(shares.iter().all(|share| share.take().is_none()));
-                    assert!(shares.iter().all(|share| share.taken() == most));
+                    assert_eq!(quota.taken(), most);
                 }
             }
         }
@@ -138,10 +206,50 @@ mod tests {
 
     #[test]
     fn any_number_is_a_number_too() {
-        let share = Quota::new(usize::MAX, 3).share();
+        let quota = Quota::new(usize::MAX, 3);
+        let share = Arc::clone(&quota).share();
         let places: Vec<Option<Place>> = (0..1000).map(|_| share.take()).collect();
         assert!(places.iter().all(Option::is_some));
-        assert_eq!(share.taken(), 1000);
+        assert_eq!(quota.taken(), 1000);
+    }
+
+    #[test]
+    fn there_may_be_more_of_them_or_fewer_while_they_are_taken() {
+        for threads in 1..4 {
+            let quota = Quota::new(10, threads);
+            let share = Arc::clone(&quota).share();
+            let take = |most| -> Vec<Place> { (0..most).map_while(|_| share.take()).collect() };
+            let mut held = take(20);
+            for (most, comes_back, is_taken) in [
+                (10, 0, 10),
+                // None is left, and those that come back are the ones that go.
+                (4, 0, 10),
+                (4, 5, 5),
+                (4, 1, 4),
+                (4, 1, 4),
+                // Owed again, and then not: the owed are not there twice.
+                (0, 0, 4),
+                (3, 0, 4),
+                (12, 0, 12),
+                (2, 11, 2),
+                (usize::MAX, 0, 22),
+                (5, 20, 5),
+            ] {
+                quota.resize(most);
+                held.truncate(held.len() - comes_back);
+                held.extend(take(20));
+                assert_eq!(held.len(), is_taken, "{most}, {threads} threads");
+                assert_eq!((quota.taken(), quota.most()), (is_taken, most));
+            }
+        }
+    }
+
+    #[test]
+    fn what_goes_is_taken_from_all_threads_alike() {
+        let quota = Quota::new(30, 3);
+        quota.resize(12);
+        let free: Vec<usize> = quota.free.iter().map(Places::now).collect();
+        assert_eq!(free, [4, 4, 4]);
     }
 
     #[test]
@@ -150,6 +258,12 @@ mod tests {
         let quota = Quota::new(MOST, 4);
         let held = AtomicUsize::new(0);
         std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for turn in 0..20_000 {
+                    quota.resize(turn % MOST);
+                }
+                quota.resize(MOST);
+            });
             for _ in 0..4 {
                 scope.spawn(|| {
                     let share = Arc::clone(&quota).share();
@@ -163,8 +277,8 @@ mod tests {
                 });
             }
         });
+        assert_eq!(quota.taken(), 0);
         let share = quota.share();
-        assert_eq!(share.taken(), 0);
         let all: Vec<Place> = (0..2 * MOST).map_while(|_| share.take()).collect();
         assert_eq!(all.len(), MOST);
     }

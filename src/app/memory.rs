@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use crate::proxy::Admission;
 
-/// Distance of two looks. What comes in meanwhile is not foreseen: leave some
-/// room between the limit and what the process may really have.
+/// Distance of two looks. What comes in meanwhile is bounded by what is left then.
 const LOOK: Duration = Duration::from_millis(100);
 /// Memory is no longer short below this part of the limit, in percent.
 const ENOUGH: u64 = 95;
@@ -78,32 +77,74 @@ pub(super) fn resident() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Tells `admission` for as long as the process runs whether there is enough.
-pub(super) async fn watch_forever(admission: Arc<Admission>, limit: u64) {
-    loop {
-        if let Some(resident) = resident() {
-            let was_short = admission.is_memory_short();
-            let is_short = is_short(resident, limit, was_short);
-            admission.memory_is_short(is_short);
-            if is_short && !was_short {
-                tracing::warn!(
-                    resident,
-                    limit,
-                    "memory is short: no more requests are let in than there is certainly room for"
-                );
-            } else if was_short && !is_short {
-                tracing::info!(resident, limit, "there is enough memory again");
-            }
+/// What is known of the memory from one look to the next.
+#[derive(Debug)]
+pub(super) struct Watch {
+    limit: u64,
+    is_short: bool,
+    /// Requests in flight at the last look.
+    in_flight: usize,
+}
+
+impl Watch {
+    pub(super) fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            is_short: false,
+            in_flight: 0,
         }
-        tokio::time::sleep(LOOK).await;
+    }
+
+    /// Tells `admission` how many requests memory suffices for now.
+    pub(super) fn look(&mut self, admission: &Admission) {
+        let Some(resident) = resident() else {
+            return;
+        };
+        let (limit, was_short) = (self.limit, self.is_short);
+        let requests = self.requests(resident, admission.in_flight());
+        admission.memory_suffices_for(requests, self.is_short);
+        if self.is_short && !was_short {
+            tracing::warn!(
+                resident,
+                limit,
+                "memory is short: no more requests are let in than there is certainly room for"
+            );
+        } else if was_short && !self.is_short {
+            tracing::info!(resident, limit, "there is enough memory again");
+        }
+    }
+
+    /// Looks for as long as the process runs.
+    pub(super) async fn look_forever(mut self, admission: Arc<Admission>) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            self.look(&admission);
+        }
+    }
+
+    /// How many requests may be in flight until the next look: those that were at the
+    /// last one and still are, what they take being in `resident`, and as many as
+    /// surely fit into what is left. Those that have come since the last look may be
+    /// about to take theirs. Never fewer than there is certainly room for.
+    fn requests(&mut self, resident: u64, in_flight: usize) -> usize {
+        let with_one_more = resident.saturating_add(OF_REQUEST);
+        self.is_short = is_short(with_one_more, self.limit, self.is_short);
+        let before = std::mem::replace(&mut self.in_flight, in_flight);
+        let fewest = requests_within(self.limit);
+        if self.is_short {
+            return fewest;
+        }
+        let more = self.limit.saturating_sub(resident) / OF_REQUEST;
+        let more = usize::try_from(more).unwrap_or(usize::MAX);
+        before.min(in_flight).saturating_add(more).max(fewest)
     }
 }
 
-fn is_short(resident: u64, limit: u64, was_short: bool) -> bool {
+fn is_short(needed: u64, limit: u64, was_short: bool) -> bool {
     if was_short {
-        resident >= limit / 100 * ENOUGH
+        needed >= limit / 100 * ENOUGH
     } else {
-        resident >= limit
+        needed >= limit
     }
 }
 
@@ -113,14 +154,14 @@ mod tests {
 
     #[test]
     fn memory_is_short_from_its_limit_on_and_until_somewhat_below() {
-        for (resident, was_short, expected) in [
+        for (needed, was_short, expected) in [
             (999, false, false),
             (1_000, false, true),
             (999, true, true),
             (950, true, true),
             (949, true, false),
         ] {
-            assert_eq!(is_short(resident, 1_000, was_short), expected, "{resident}");
+            assert_eq!(is_short(needed, 1_000, was_short), expected, "{needed}");
         }
     }
 
@@ -147,6 +188,34 @@ mod tests {
         }
         assert_eq!(granted("0::/\n", |_| None), None);
         assert_eq!(granted("0::/\n", |_| Some("max\n".to_owned())), None);
+    }
+
+    #[test]
+    fn until_the_next_look_as_many_come_in_as_fit_into_what_is_left() {
+        const MIB: u64 = 1024 * 1024;
+        let of_one_mib = usize::try_from(MIB / OF_REQUEST).unwrap();
+        let fewest = requests_within(116 * MIB);
+        let mut watch = Watch::new(116 * MIB);
+        for (resident, in_flight, expected) in [
+            // At the start.
+            (6, 0, 110 * of_one_mib),
+            // Those that have come since may be about to take theirs.
+            (7, 600, 109 * of_one_mib),
+            // They take little.
+            (8, 700, 600 + 108 * of_one_mib),
+            (8, 500, 500 + 108 * of_one_mib),
+            // Now they take more.
+            (110, 900, 500 + 6 * of_one_mib),
+            (115, 910, 900 + of_one_mib),
+            (116, 910, fewest),
+            (112, 300, fewest),
+            (109, 300, 300 + 7 * of_one_mib),
+            // What was freed is still the process's: there is room in it.
+            (115, 0, fewest),
+        ] {
+            let requests = watch.requests(resident * MIB, in_flight);
+            assert_eq!(requests, expected.max(fewest), "{resident}, {in_flight}");
+        }
     }
 
     #[test]

@@ -238,13 +238,14 @@ impl App {
             logs: self.logs.clone(),
             admission: Admission::new(
                 self.config.listener.max_requests,
-                memory.map_or(0, memory::requests_within),
                 self.config.listener.threads.get(),
             ),
             started: SystemTime::now(),
         });
         if let Some(limit) = memory {
-            tokio::spawn(memory::watch_forever(Arc::clone(&view.admission), limit));
+            let mut watch = memory::Watch::new(limit);
+            watch.look(&view.admission);
+            tokio::spawn(watch.look_forever(Arc::clone(&view.admission)));
         }
         self.start_admin(&view)?;
         let (drain, draining) = watch::channel(false);

@@ -1,5 +1,5 @@
 //! How many requests are answered at the same time, over all worker threads:
-//! at most as many as the settings say, and fewer while memory is short. One
+//! at most as many as the settings say, and as memory suffices for. One
 //! more is refused at once. It does not wait: a caller has one request at a
 //! time on a connection, so what waits is bounded by the connections anyway,
 //! and a queue in front of a server that is too slow only makes every answer
@@ -15,36 +15,51 @@ use crate::quota::{Place, Quota, Share};
 #[derive(Debug)]
 pub struct Admission {
     places: Arc<Quota>,
-    /// Most while memory is short.
-    most_when_short: usize,
+    /// Most, however much memory there is.
+    most: usize,
     is_memory_short: AtomicBool,
 }
 
 impl Admission {
     /// Lets `most` requests in at the same time over so many threads, 0 being any
-    /// number, and while memory is short `most_when_short`. That is not none: an
-    /// allocator may keep what was freed, so that memory once taken looks short for
-    /// good.
+    /// number.
     #[must_use]
-    pub fn new(most: usize, most_when_short: usize, threads: usize) -> Arc<Self> {
+    pub fn new(most: usize, threads: usize) -> Arc<Self> {
         let most = if most == 0 { usize::MAX } else { most };
         Arc::new(Self {
             places: Quota::new(most, threads),
-            most_when_short,
+            most,
             is_memory_short: AtomicBool::new(false),
         })
     }
 
-    /// Whether memory is short. To be told now and then
-    /// by whoever measures it.
-    pub fn memory_is_short(&self, is_short: bool) {
+    /// How many requests have been let in whose answers have not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.places.taken()
+    }
+
+    /// So many requests at the same time memory suffices for, from now on, and whether
+    /// it is short. To be told now and then by whoever measures it, in one thread.
+    pub fn memory_suffices_for(&self, requests: usize, is_short: bool) {
+        self.places.resize(requests.min(self.most));
         self.is_memory_short.store(is_short, Ordering::Relaxed);
     }
 
-    /// What was told last.
+    /// Whether memory is short, as was told last.
     #[must_use]
     pub fn is_memory_short(&self) -> bool {
         self.is_memory_short.load(Ordering::Relaxed)
+    }
+
+    /// Why there is no place.
+    #[cold]
+    fn refusal(&self) -> ProxyError {
+        if self.places.most() < self.most {
+            ProxyError::MemoryShort
+        } else {
+            ProxyError::TooManyRequests
+        }
     }
 }
 
@@ -73,10 +88,7 @@ impl Door {
     /// # Errors
     /// [`ProxyError::TooManyRequests`], [`ProxyError::MemoryShort`].
     pub(super) fn enter(&self) -> Result<Permit, ProxyError> {
-        let place = self.share.take().ok_or(ProxyError::TooManyRequests)?;
-        if self.admission.is_memory_short() && self.share.taken() > self.admission.most_when_short {
-            return Err(ProxyError::MemoryShort);
-        }
+        let place = self.share.take().ok_or_else(|| self.admission.refusal())?;
         Ok(Permit { _place: place })
     }
 }
@@ -87,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_request_has_ended() {
-        let door = Door::new(Admission::new(2, 2, 2));
+        let door = Door::new(Admission::new(2, 2));
         let permits = [door.enter().unwrap(), door.enter().unwrap()];
         for _ in 0..3 {
             assert!(matches!(door.enter(), Err(ProxyError::TooManyRequests)));
@@ -97,17 +109,23 @@ mod tests {
     }
 
     #[test]
-    fn short_of_memory_fewer_are_let_in_but_never_none() {
-        let admission = Admission::new(0, 16, 2);
+    fn as_many_are_let_in_as_memory_suffices_for_and_as_the_settings_say() {
+        let admission = Admission::new(150, 2);
         let door = Door::new(Arc::clone(&admission));
-        let many: Vec<Permit> = (0..100).map(|_| door.enter().unwrap()).collect();
-        admission.memory_is_short(true);
+        let enter =
+            |most: usize| -> Vec<Permit> { (0..most).map(|_| door.enter().unwrap()).collect() };
+        let many = enter(100);
+        admission.memory_suffices_for(16, true);
         assert!(matches!(door.enter(), Err(ProxyError::MemoryShort)));
+        assert_eq!(admission.in_flight(), 100, "who is in stays in");
         drop(many);
-        let few: Vec<Permit> = (0..16).map(|_| door.enter().unwrap()).collect();
+        let few = enter(16);
         assert!(matches!(door.enter(), Err(ProxyError::MemoryShort)));
-        admission.memory_is_short(false);
-        assert!(door.enter().is_ok());
-        drop(few);
+        // However much of it there is.
+        admission.memory_suffices_for(1_000_000, false);
+        let many = enter(134);
+        assert!(matches!(door.enter(), Err(ProxyError::TooManyRequests)));
+        drop((few, many));
+        assert_eq!(admission.in_flight(), 0);
     }
 }
