@@ -15,10 +15,13 @@ const ENOUGH: u64 = 95;
 
 /// What the process takes without requests.
 const BASE: u64 = 16 * 1024 * 1024;
-/// What a request is reckoned at, besides its connection: both bodies move
-/// through bounded buffers. Few take as much; the longest buffers filled at the
-/// same time are more.
+/// What a request is reckoned at, besides its connection: its share of [`HELD`], and
+/// some 200 KiB that it takes when both its bodies stand still at the same time. Over
+/// HTTPS that may be 80 KiB more.
 const OF_REQUEST: u64 = 256 * 1024;
+/// One part in so many of what there is for requests is for answers that their callers
+/// do not take.
+const HELD: u64 = 5;
 /// Requests there is always room for.
 const FEWEST: usize = 16;
 
@@ -26,6 +29,13 @@ const FEWEST: usize = 16;
 pub(super) fn requests_within(limit: u64) -> usize {
     let requests = limit.saturating_sub(BASE) / OF_REQUEST;
     usize::try_from(requests).unwrap_or(usize::MAX).max(FEWEST)
+}
+
+/// How many bytes of answers each of so many threads holds for callers who do not take
+/// them, before it reads answers in shorter pieces.
+pub(super) fn held_within(limit: u64, threads: usize) -> usize {
+    let held = limit.saturating_sub(BASE) / HELD;
+    usize::try_from(held).unwrap_or(usize::MAX) / threads.max(1)
 }
 
 /// The limit in bytes that is in force: `setting`, or for 0 three quarters of

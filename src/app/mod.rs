@@ -253,7 +253,10 @@ impl App {
         // Without a limit nothing is counted on the request path.
         let is_limited = self.config.listener.max_requests > 0 || memory.is_some();
         let admission = is_limited.then(|| Arc::clone(&view.admission));
-        let mut workers = self.start_workers(admission.as_ref(), &draining, &stopping)?;
+        let threads = self.config.listener.threads.get();
+        let most_held = memory.map_or(usize::MAX, |limit| memory::held_within(limit, threads));
+        let mut workers =
+            self.start_workers(admission.as_ref(), most_held, &draining, &stopping)?;
         let result = loop {
             tokio::select! {
                 ended = workers.recv() => break Err(unexpected(ended)),
@@ -349,6 +352,7 @@ impl App {
     fn start_workers(
         &mut self,
         admission: Option<&Arc<Admission>>,
+        most_held: usize,
         draining: &watch::Receiver<bool>,
         stopping: &watch::Receiver<bool>,
     ) -> Result<mpsc::Receiver<io::Result<()>>, RunError> {
@@ -372,6 +376,7 @@ impl App {
                 crowd: crowd.clone(),
                 admission: admission.cloned(),
                 at_server: at_server.clone(),
+                most_held,
                 metrics: Arc::clone(&self.metrics),
                 log: self.logs.access.as_deref().map(AccessLog::for_worker),
                 // Workers must not give the same id: each gets a prefix of its own.

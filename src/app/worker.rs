@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::http1::Spare;
 use crate::metrics::Metrics;
 use crate::proxy::{self, Admission, Worker};
 use crate::quota::Quota;
@@ -31,6 +32,9 @@ pub(super) struct Seed {
     pub(super) crowd: Option<Arc<Crowd>>,
     pub(super) admission: Option<Arc<Admission>>,
     pub(super) at_server: Option<Arc<Quota>>,
+    /// Most bytes of answers that are held for callers who do not take them, before
+    /// answers are read in shorter pieces.
+    pub(super) most_held: usize,
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Option<WorkerLog>,
     pub(super) id_prefix: u64,
@@ -58,8 +62,13 @@ impl Seed {
         let routes = proxy::route::RouteTable::new(&settings.routes, token_path, |scope| {
             self.engines.iter().find_map(|engine| engine.cell(scope))
         });
-        let client = Client::new(self.config.upstream.clone(), self.tls, self.at_server);
-        let spare = Rc::clone(client.spare());
+        let spare = Rc::new(Spare::holding_at_most(self.most_held));
+        let client = Client::new(
+            self.config.upstream.clone(),
+            self.tls,
+            self.at_server,
+            Rc::clone(&spare),
+        );
         let worker = Worker::new(
             self.config.proxy,
             self.admission,

@@ -88,7 +88,7 @@ impl<Tell: FnMut(&Step)> Examination<'_, Tell> {
     fn client(&self, settings: Settings) -> Rc<Client> {
         let at_server = settings.limit(1);
         let tls = Arc::new(ArcSwap::new(Arc::clone(&self.plan.tls)));
-        Client::new(settings, tls, at_server)
+        Client::new(settings, tls, at_server, Rc::default())
     }
 
     fn step(&mut self, step: Step) {

@@ -20,7 +20,7 @@ use http::{Method, StatusCode, Uri, Version};
 pub use chunked::{Chunked, InvalidChunk, Step};
 pub use fields::{FieldValue, Fields, SpareFields, name};
 pub use framing::{Framing, Options, length};
-pub use spare::{Spare, SpareBuffers};
+pub use spare::{Held, Spare, SpareBuffers};
 pub use wire::{BodyError, Found, Incoming, Wire};
 
 /// Most fields of a message there is room for without an allocation.

@@ -1,7 +1,8 @@
 //! What messages are read into and written from, kept for those that follow, so
 //! that none is allocated in a steady state. One for each worker thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 
@@ -9,6 +10,8 @@ use super::SpareFields;
 
 /// Bytes there is room for in the buffer of a long body.
 const LONG: usize = 512 * 1024;
+/// Bytes there is room for where memory does not allow as much.
+const SHORT: usize = 16 * 1024;
 /// Most buffers that wait for a long body.
 const MOST_KEPT: usize = 4;
 
@@ -21,26 +24,86 @@ pub struct Spare {
     pub buffers: SpareBuffers,
 }
 
+impl Spare {
+    /// Long bodies are read in shorter pieces while `most` bytes are held for those who
+    /// do not take what has been read.
+    #[must_use]
+    pub fn holding_at_most(most: usize) -> Self {
+        let buffers = SpareBuffers {
+            most_held: most,
+            ..SpareBuffers::default()
+        };
+        Self {
+            fields: SpareFields::default(),
+            buffers,
+        }
+    }
+}
+
 /// Buffers of 512 KiB for long bodies: the one that was in use last is
 /// handed out first, so that one after the other is read into the same memory, which
 /// is in the processor's cache. Fresh memory of that size costs more than what is
 /// copied into it: the kernel clears it page by page.
-#[derive(Debug, Default)]
-pub struct SpareBuffers(RefCell<Vec<BytesMut>>);
+///
+/// What has been read so and is not taken at once stays for as long as whoever it is
+/// for likes, so only so much of it is made: see [`Spare::holding_at_most`].
+#[derive(Debug)]
+pub struct SpareBuffers {
+    spare: RefCell<Vec<BytesMut>>,
+    /// Bytes that are held.
+    held: Rc<Cell<usize>>,
+    most_held: usize,
+}
+
+/// Bytes that are held for somebody who does not take them, for as long as this is.
+#[derive(Debug)]
+pub struct Held {
+    bytes: usize,
+    all: Rc<Cell<usize>>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.set(self.all.get() - self.bytes);
+    }
+}
+
+impl Default for SpareBuffers {
+    fn default() -> Self {
+        Self {
+            spare: RefCell::default(),
+            held: Rc::default(),
+            most_held: usize::MAX,
+        }
+    }
+}
 
 impl SpareBuffers {
     /// An empty buffer.
     #[must_use]
     pub fn take(&self) -> BytesMut {
-        let spare = self.0.borrow_mut().pop();
+        if self.held.get() >= self.most_held {
+            return BytesMut::with_capacity(SHORT);
+        }
+        let spare = self.spare.borrow_mut().pop();
         spare.unwrap_or_else(|| BytesMut::with_capacity(LONG))
+    }
+
+    /// So many bytes are held from now on.
+    #[must_use]
+    pub fn hold(&self, bytes: usize) -> Held {
+        self.held.set(self.held.get() + bytes);
+        Held {
+            bytes,
+            all: Rc::clone(&self.held),
+        }
     }
 
     /// Takes a buffer back, whose content is done with. One that is not as long, or
     /// that somebody else has a part of, is let go.
     pub fn put(&self, mut buffer: BytesMut) {
         buffer.clear();
-        let mut spare = self.0.borrow_mut();
+        let mut spare = self.spare.borrow_mut();
         if spare.len() < MOST_KEPT && buffer.try_reclaim(LONG) {
             spare.push(buffer);
         }
@@ -55,7 +118,7 @@ impl SpareBuffers {
 
     /// Lets go of all that nobody uses.
     pub fn clear(&self) {
-        self.0.borrow_mut().clear();
+        self.spare.borrow_mut().clear();
     }
 }
 
@@ -66,7 +129,7 @@ mod tests {
     use super::*;
 
     fn kept(spare: &SpareBuffers) -> usize {
-        spare.0.borrow().len()
+        spare.spare.borrow().len()
     }
 
     #[test]
@@ -104,6 +167,20 @@ mod tests {
         spare.put(buffer);
         assert_eq!(kept(&spare), 0);
         assert_eq!(head, b"head "[..]);
+    }
+
+    #[test]
+    fn bodies_are_read_in_short_pieces_while_enough_is_held() {
+        let Spare { buffers, .. } = Spare::holding_at_most(1000);
+        buffers.put(buffers.take());
+        let long = buffers.hold(999);
+        assert_eq!(buffers.take().capacity(), LONG);
+        let short = buffers.hold(1);
+        assert_eq!(buffers.take().capacity(), SHORT);
+        drop(long);
+        assert_eq!(buffers.take().capacity(), LONG);
+        drop(short);
+        assert_eq!(buffers.held.get(), 0);
     }
 
     #[test]

@@ -339,11 +339,17 @@ impl fmt::Debug for Received {
 impl Received {
     fn keep(&mut self, chunk: &Bytes) {
         if let Some(kept) = &mut self.kept {
-            if kept.len() + chunk.len() > MOST_KEPT {
+            let length = kept.len() + chunk.len();
+            if length > MOST_KEPT {
                 self.kept = None;
-            } else {
-                kept.extend_from_slice(chunk);
+                return;
             }
+            if length > kept.capacity() {
+                // Twice as much each time, and never more than may be kept.
+                let capacity = (2 * kept.capacity()).clamp(length, MOST_KEPT);
+                kept.reserve_exact(capacity - kept.len());
+            }
+            kept.extend_from_slice(chunk);
         }
     }
 }
@@ -353,6 +359,24 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+
+    #[test]
+    fn what_is_kept_takes_no_more_than_it_may_be_long() {
+        let incoming =
+            Incoming::from_stream(http_body_util::Empty::new().map_err(|no| match no {}));
+        let mut received = Received {
+            incoming,
+            ended: false,
+            kept: Some(Vec::new()),
+        };
+        for chunk in [100, 300, 40_000, 20_000, MOST_KEPT - 60_400] {
+            received.keep(&Bytes::from(vec![b'x'; chunk]));
+            let kept = received.kept.as_ref().unwrap();
+            assert!(kept.capacity() <= MOST_KEPT, "{}", kept.len());
+        }
+        received.keep(&Bytes::from_static(b"x"));
+        assert!(received.kept.is_none());
+    }
 
     #[test]
     fn debug_shows_nothing_of_a_body() {

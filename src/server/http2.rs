@@ -73,7 +73,7 @@ pub(super) async fn serve(
         let answering = handler(head, body, caller);
         async move {
             let answer = answering.await;
-            Ok::<_, Infallible>(stream::answer(answer, is_head, deadline, &spare.fields))
+            Ok::<_, Infallible>(stream::answer(answer, is_head, deadline, spare))
         }
     });
     let caller = TokioIo::new(Io {

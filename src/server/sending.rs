@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 
-use crate::http1::{Framing, SpareBuffers, Wire};
+use crate::http1::{Framing, Held, SpareBuffers, Wire};
 
 /// Longest piece of a body that is copied behind the head or another piece,
 /// which costs less than a second piece in a system call does.
@@ -32,8 +32,8 @@ pub(super) struct Sending {
     written: usize,
     /// Goes behind that.
     piece: Bytes,
-    /// The piece is what was left of a longer one.
-    is_copied: bool,
+    /// The piece is what was left of a longer one that the caller did not take at once.
+    held: Option<Held>,
     /// Goes behind the piece: what ends its chunk.
     tail: &'static [u8],
     framing: Framing,
@@ -58,7 +58,7 @@ impl Sending {
             output,
             written: 0,
             piece: Bytes::new(),
-            is_copied: false,
+            held: None,
             tail: b"",
             framing,
             state: if is_empty { State::Ended } else { State::Open },
@@ -130,7 +130,7 @@ impl Sending {
             self.output.extend_from_slice(&piece);
         } else {
             self.piece = piece;
-            self.is_copied = false;
+            self.held = None;
         }
     }
 
@@ -193,6 +193,7 @@ impl Sending {
                     self.tail = &self.tail[written - of_output - of_piece..];
                     if self.piece.is_empty() && of_piece > 0 {
                         spare.put_piece(std::mem::take(&mut self.piece));
+                        self.held = None;
                     }
                 }
                 Ok(_) | Err(_) => return Poll::Ready(Err(Gone)),
@@ -204,10 +205,10 @@ impl Sending {
     /// The caller takes nothing more for now: what it is still to get does not hold a
     /// buffer that is larger than that.
     fn waits(&mut self, spare: &SpareBuffers) {
-        if !self.piece.is_empty() && !self.is_copied {
+        if !self.piece.is_empty() && self.held.is_none() {
             let rest = Bytes::copy_from_slice(&self.piece);
+            self.held = Some(spare.hold(rest.len()));
             spare.put_piece(std::mem::replace(&mut self.piece, rest));
-            self.is_copied = true;
         }
     }
 
@@ -244,7 +245,7 @@ mod tests {
 
     use super::*;
     use crate::http1::testing::{block_on, connected};
-    use crate::http1::{Chunked, Step};
+    use crate::http1::{Chunked, Spare, Step};
 
     const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 
@@ -429,10 +430,12 @@ mod tests {
         }
     }
 
+    const MOST_HELD: usize = 1024 * 1024;
+
     fn stands_still(framing: Framing) {
         block_on(async {
             let (wire, _caller) = connection().await;
-            let spare = SpareBuffers::default();
+            let spare = Spare::holding_at_most(MOST_HELD).buffers;
             let mut sending = Sending::new(HEAD.to_vec(), framing);
             let mut kept = 0;
             // As long as the caller's buffers have room, its answer is written from here.
@@ -456,6 +459,11 @@ mod tests {
             let own = rest.try_into_mut().expect("nobody else has a part of it");
             assert_eq!(own.capacity(), length);
             assert!(sending.output.capacity() <= LARGEST_KEPT, "{framing:?}");
+            // With somebody else's it is too much, and without it is not.
+            let _others = spare.hold(MOST_HELD - length);
+            let short = spare.take().capacity();
+            drop(sending);
+            assert!(short < spare.take().capacity(), "{framing:?}");
         });
     }
 

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use crate::caller::Caller;
 use crate::deadline::Deadline;
 use crate::http1::{
-    BodyError, Fields, Incoming, RequestHead, Response, ResponseHead, SpareFields, name,
+    BodyError, Fields, Held, Incoming, RequestHead, Response, ResponseHead, Spare, name,
 };
 
 /// Most bytes that are handed on at a time. What has been handed on is no longer
@@ -85,7 +85,7 @@ pub(super) fn answer(
     answer: Response<AnyBody>,
     is_head: bool,
     deadline: Rc<Deadline>,
-    spare: &SpareFields,
+    spare: Rc<Spare>,
 ) -> http::Response<Sent> {
     let Response { head, body } = answer;
     let mut fields = header_map(&head);
@@ -100,10 +100,12 @@ pub(super) fn answer(
     {
         fields.entry(CONTENT_LENGTH).or_insert(length.into());
     }
-    spare.put(head.fields);
+    spare.fields.put(head.fields);
     let mut response = http::Response::new(Sent {
         body: (!has_no_body).then_some(body),
         rest: Bytes::new(),
+        held: None,
+        spare,
         deadline,
     });
     *response.status_mut() = head.status;
@@ -165,6 +167,8 @@ pub(super) struct Sent {
     body: Option<AnyBody>,
     /// What has come of it and is still to be handed on.
     rest: Bytes,
+    held: Option<Held>,
+    spare: Rc<Spare>,
     deadline: Rc<Deadline>,
 }
 
@@ -197,6 +201,11 @@ impl Body for Sent {
         }
         let length = self.rest.len().min(LONGEST_PIECE);
         let piece = self.rest.split_to(length);
+        if self.rest.is_empty() {
+            self.held = None;
+        } else if self.held.is_none() {
+            self.held = Some(self.spare.buffers.hold(self.rest.len()));
+        }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

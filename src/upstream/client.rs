@@ -88,9 +88,15 @@ impl Drop for Open {
 
 impl Client {
     /// A client without connections. `at_server` is shared with the clients of other
-    /// threads that send to the same server; see [`Settings::limit`].
+    /// threads that send to the same server; see [`Settings::limit`]. `spare` is what
+    /// answers are read into.
     #[must_use]
-    pub fn new(settings: Settings, tls: SharedTls, at_server: Option<Arc<Quota>>) -> Rc<Self> {
+    pub fn new(
+        settings: Settings,
+        tls: SharedTls,
+        at_server: Option<Arc<Quota>>,
+        spare: Rc<Spare>,
+    ) -> Rc<Self> {
         let tls_in_use = RefCell::new(tls.load_full());
         let idle = RefCell::new(Vec::with_capacity(settings.max_idle.min(64)));
         Rc::new(Self {
@@ -102,7 +108,7 @@ impl Client {
             idle,
             scratch: Scratch::default(),
             counts: Counts::default(),
-            spare: Rc::default(),
+            spare,
         })
     }
 
