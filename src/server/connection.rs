@@ -241,7 +241,7 @@ struct Connection {
     is_last: Cell<bool>,
     /// More than the request in flight has come, or the end of it all.
     more_has_come: Cell<bool>,
-    /// The next request has begun in one piece with the last one.
+    /// The next request has begun to come before the last one was answered.
     came_together: Cell<bool>,
     /// The last request had a body: some callers send an empty line behind one.
     had_body: Cell<bool>,
@@ -324,7 +324,8 @@ impl Connection {
                 // What is left of the request's body would be taken for the next request.
                 if self.is_body_over(cx) {
                     self.wire.rest();
-                    self.came_together.set(self.wire.has_more());
+                    let has_next = self.wire.has_more() || self.wire.has_come_behind();
+                    self.came_together.set(has_next);
                     self.progress.request_ended();
                     state.set(State::Reading);
                 } else {

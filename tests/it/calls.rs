@@ -1,8 +1,11 @@
 //! A legacy call goes in without a credential, and the right one reaches DQE.
 
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::{Connection, Running, Setup, call, eventually, target_received};
+use crate::support::{Connection, Running, Scripted, Setup, call, eventually, target_received};
 
 /// Path and query of a caller, the scope its token must have, and a word of a right answer.
 const FAMILIES: &[(&str, &str, &str)] = &[
@@ -217,6 +220,41 @@ fn requests_sent_ahead_are_answered_in_order() {
     for number in numbers {
         assert!(connection.answer().text().contains(number));
     }
+}
+
+/// RFC 9112 §9.3.2: who sends requests ahead may have stopped sending and still be
+/// there, however many pieces they have come in.
+#[test]
+fn requests_sent_ahead_one_by_one_are_answered_when_their_caller_has_stopped_sending() {
+    let answered = Arc::new(AtomicUsize::new(0));
+    let may_be = Arc::clone(&answered);
+    let scripted = Scripted::start(move |head, stream| {
+        let number = (1..4).find(|number| head.contains(&format!("Tel={number}")));
+        while number > Some(may_be.load(Ordering::Relaxed)) {
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        stream.get_mut().write_all(answer).is_ok()
+    });
+    let running = Setup::default().server(scripted.url()).start();
+    running.wait_until_ready();
+    let mut connection = Connection::open(running.address);
+    let at_the_server = |count| {
+        eventually("the server has it", || scripted.heads().len() == count);
+    };
+    connection.send_get("/TEL/?Tel=1");
+    at_the_server(1);
+    connection.send_get("/TEL/?Tel=2");
+    answered.store(1, Ordering::Relaxed);
+    assert_eq!(connection.answer().text(), "ok");
+    at_the_server(2);
+    connection.send_get("/TEL/?Tel=3");
+    connection.finish_sending();
+    answered.store(2, Ordering::Relaxed);
+    assert_eq!(connection.answer().text(), "ok");
+    at_the_server(3);
+    answered.store(3, Ordering::Relaxed);
+    assert_eq!(connection.answer().text(), "ok");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::chunked::{Chunked, Step};
@@ -347,6 +348,17 @@ impl Wire {
         let mut buffer = ReadBuf::new(&mut byte);
         let peeked = self.stream.borrow().poll_peek(cx, &mut buffer);
         peeked.map_ok(|length| length > 0)
+    }
+
+    /// Whether something has come behind the request in flight, as far as the runtime has
+    /// seen: it looks between the turns of tasks, so that nothing counts which has come
+    /// in this turn. Enters the kernel only when something has.
+    #[must_use]
+    pub fn has_come_behind(&self) -> bool {
+        let stream = self.stream.borrow();
+        let peek = || socket2::SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]);
+        let peeked = stream.try_io(Interest::READABLE, peek);
+        peeked.is_ok_and(|length| length > 0)
     }
 
     /// Writes what the socket takes.
