@@ -71,6 +71,7 @@ fn whatever_licence_a_caller_sends_dqe_gets_the_token_in_its_place() {
 fn every_byte_of_a_query_or_a_form_reaches_dqe_as_it_was_sent() {
     for (carriage, token) in [("header", ""), ("both", "&Licence={token}")] {
         let running = Setup::default().set("DQE_CARRIAGE", carriage).start();
+        running.wait_until_ready();
         for (path, text, word) in [
             ("/DQEEMAILLOOKUP/", "Email=a%2540b.fr", "a%40b.fr"),
             ("/TEL/", "Tel=+33%206%2012%2034%2056%2078", "MOBILE"),
