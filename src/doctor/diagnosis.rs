@@ -19,6 +19,7 @@ pub(super) fn diagnose(seen: &Observations) -> Vec<Finding> {
         findings.extend(of_server(server));
     }
     findings.extend(of_secret(seen));
+    findings.extend(of_next_secret(seen));
     findings.extend(of_tokens(seen));
     findings.extend(of_calls(seen));
     findings.extend(of_clock(seen));
@@ -164,6 +165,17 @@ fn of_oddity(oddity: Oddity) -> Finding {
         says,
         "write the secret alone, as DQE gave it",
     )
+}
+
+fn of_next_secret(seen: &Observations) -> Option<Finding> {
+    seen.next_secret_alone.then(|| {
+        Finding::advice(
+            "next_secret_in_use",
+            Side::Settings,
+            "DQE refuses the client secret and takes the next one",
+            "put the next secret in the place of the first, and leave client_secret_next_… out until the next rotation",
+        )
+    })
 }
 
 fn of_clock(seen: &Observations) -> Option<Finding> {

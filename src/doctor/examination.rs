@@ -176,7 +176,8 @@ impl<Tell: FnMut(&Step)> Examination<'_, Tell> {
                 continue;
             }
             let begun = Moment::now();
-            let fetched = self.fetch(&self.plan.token, scope).await;
+            let (fetched, by_next) = self.fetch(&self.plan.token, scope).await;
+            self.seen.next_secret_alone |= by_next;
             let answer = token_answer(&fetched);
             self.step(token_step(scope.as_str(), &answer, since(&begun)));
             self.seen.tokens.push(Asked { scope, answer });
@@ -187,7 +188,7 @@ impl<Tell: FnMut(&Step)> Examination<'_, Tell> {
         if let Some(id_mobile) = &self.plan.id_mobile {
             let scope = Scope::IdMobile;
             let begun = Moment::now();
-            let answer = token_answer(&self.fetch(id_mobile, scope).await);
+            let answer = token_answer(&self.fetch(id_mobile, scope).await.0);
             self.step(token_step(scope.as_str(), &answer, since(&begun)));
             self.seen.tokens.push(Asked { scope, answer });
         }
@@ -201,13 +202,20 @@ impl<Tell: FnMut(&Step)> Examination<'_, Tell> {
     }
 
     /// A token, with the next secret where only that one works, as the proxy
-    /// itself would get it.
-    async fn fetch(&self, token: &token::Settings, scope: Scope) -> Result<Fetched, FetchError> {
+    /// itself would get it; and whether it was that one.
+    async fn fetch(
+        &self,
+        token: &token::Settings,
+        scope: Scope,
+    ) -> (Result<Fetched, FetchError>, bool) {
         let ask = |source| fetch_once(token, source, self.plan.token_client.clone(), scope);
         let fetched = ask(&token.client_secret).await;
         match (&fetched, &token.next_client_secret) {
-            (Err(_), Some(next)) => ask(next).await.or(fetched),
-            (Ok(_), _) | (_, None) => fetched,
+            (Err(_), Some(next)) => match ask(next).await {
+                Ok(by_next) => (Ok(by_next), true),
+                Err(_) => (fetched, false),
+            },
+            (Ok(_), _) | (_, None) => (fetched, false),
         }
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Observations {
     /// One server, or two when tokens come from another one.
     pub(super) servers: Vec<Reached>,
     pub(super) secret: Option<SecretSeen>,
+    /// A token was granted for the next secret, and not for the first.
+    pub(super) next_secret_alone: bool,
     pub(super) tokens: Vec<Asked>,
     /// Where the token endpoint redirects to.
     pub(super) redirect: Option<String>,

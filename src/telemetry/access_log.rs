@@ -34,7 +34,7 @@ pub struct AccessRecord<'a> {
     pub route: &'a str,
     /// The scope whose token was used; empty when none was.
     pub scope: &'a str,
-    /// Status of the answer; 0 when none was begun.
+    /// Status of the answer; 499 when the caller left before it.
     pub status: u16,
     /// `ok`, or the stable error code.
     pub code: &'a str,

@@ -3,7 +3,7 @@
 use dqe_proxy::sandbox::Scope;
 use serde_json::Value;
 
-use super::{PHONE_ONLY, causes_of, dqe, examine};
+use super::{PHONE_ONLY, SECRET, causes_of, dqe, examine};
 
 #[tokio::test]
 async fn a_wrong_licence_code_is_told_from_a_wrong_secret() {
@@ -123,4 +123,23 @@ async fn a_redirected_token_endpoint_is_named_with_the_place() {
         "{}",
         examined.text
     );
+}
+
+/// All works then, and an operator has to know that it does by the second secret.
+#[tokio::test]
+async fn a_rotation_that_is_over_on_the_side_of_dqe_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let next = folder.path().join("next");
+    std::fs::write(&next, SECRET).unwrap();
+    let settings = [
+        ("DQE_CLIENT_SECRET", "other"),
+        (
+            "DQE_PROXY_DQE_CLIENT_SECRET_NEXT_FILE",
+            next.to_str().unwrap(),
+        ),
+    ];
+    let sandbox = dqe().await;
+    let examined = examine(&sandbox.url(), &settings, &["--json", "--no-calls"]).await;
+    assert_eq!(examined.code, Some(0), "{}", examined.text);
+    assert_eq!(examined.causes(), ["~next_secret_in_use"]);
 }
