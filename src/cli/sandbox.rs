@@ -145,10 +145,21 @@ fn greeting(sandbox: &Sandbox, settings: &Settings, ca_file: Option<&std::path::
     let trust = ca_file
         .map(|path| format!("--cacert {} ", path.display()))
         .unwrap_or_default();
+    // Typed elsewhere, a relative path would lead nowhere.
+    let absolute = ca_file.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.into()));
+    let trusted = match absolute {
+        Some(path) => format!("DQE_PROXY_UPSTREAM_CA_FILES={} ", path.display()),
+        None => String::new(),
+    };
+    let untrusted = if settings.https && ca_file.is_none() {
+        "Nobody trusts its certificate; --ca-file PATH writes the authority to trust\n"
+    } else {
+        ""
+    };
     format!(
-        "A fake DQE answers on {url}\nIts control port is {control}\n\n\
+        "A fake DQE answers on {url}\nIts control port is {control}\n{untrusted}\n\
         Put the proxy in front of it:\n  \
-        DQE_SERVER={url} DQE_LICENCE={id} DQE_CLIENT_SECRET={secret} dqe-proxy run\n\n\
+        DQE_SERVER={url} {trusted}DQE_LICENCE={id} DQE_CLIENT_SECRET={secret} dqe-proxy run\n\n\
         Take a token by hand:\n  \
         curl {trust}'{url}/oauth/access_token/?client_id={id}&client_secret={secret}&scope=client_address'\n\n\
         See and change what it does:\n  \

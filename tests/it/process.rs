@@ -306,6 +306,38 @@ fn an_access_log_on_a_full_disk_is_told_in_the_log_of_events() {
     assert_eq!(process.ends().code(), Some(0), "{}", process.said());
 }
 
+/// The line that the fake DQE prints is taken as it is printed.
+#[test]
+fn the_proxy_starts_as_the_sandbox_says_over_https_too() {
+    for with_authority in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let printed = folder.path().join("printed");
+        let mut arguments = vec!["sandbox", "--address=127.0.0.1:0"];
+        arguments.push("--control-address=127.0.0.1:0");
+        if with_authority {
+            arguments.extend(["--https", "--ca-file", "authority.pem"]);
+        }
+        let out = std::fs::File::create(&printed).unwrap();
+        let _sandbox = Process::start_with(folder.path(), &arguments, &[], out.into());
+        let mut line = String::new();
+        eventually("it says how to start the proxy", || {
+            let text = std::fs::read_to_string(&printed).unwrap();
+            let mut lines = text.lines().map(str::trim);
+            let found = lines.find(|line| line.starts_with("DQE_SERVER="));
+            line = found.unwrap_or_default().to_owned();
+            line.ends_with(" dqe-proxy run")
+        });
+        let variables: Vec<(&str, &str)> = line
+            .split(' ')
+            .filter_map(|word| word.split_once('='))
+            .collect();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let process = Process::start(elsewhere.path(), &["run"], &variables);
+        let admin = process.admin();
+        eventually("it is ready", || get(admin, "/readyz").status == 200);
+    }
+}
+
 /// A probe by hand is made in a shell that has neither licence nor secret.
 #[test]
 fn a_healthcheck_needs_the_admin_address_of_the_settings_and_nothing_else() {
