@@ -401,7 +401,12 @@ mod tests {
             max_requests: 0,
         };
         let egress = Egress::build(&egress::Settings::default(), false).unwrap();
-        Client::new(settings, Arc::new(ArcSwap::new(egress.tls())), None)
+        Client::new(
+            settings,
+            Arc::new(ArcSwap::new(egress.tls())),
+            None,
+            Rc::default(),
+        )
     }
 
     /// A connection, and the server's end of it.
