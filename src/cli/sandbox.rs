@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use dqe_proxy::sandbox::fault_grammar::KINDS;
-use dqe_proxy::sandbox::{Entry, Sandbox, Settings, StartError, Switches, parse_duration};
+use dqe_proxy::sandbox::fault_grammar::{self, KINDS};
+use dqe_proxy::sandbox::{
+    Entry, FaultError, Sandbox, Settings, StartError, SwitchError, Switches, parse_duration,
+};
 use tokio::sync::broadcast::error::RecvError;
 
 /// Arguments of `dqe-proxy sandbox`.
@@ -38,10 +40,10 @@ pub(crate) struct SandboxArgs {
     #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = duration)]
     token_life: Duration,
     /// A fault from the start, such as token:status=503,times=3 (repeatable)
-    #[arg(long, value_name = "FAULT")]
+    #[arg(long, value_name = "FAULT", value_parser = fault)]
     fault: Vec<String>,
     /// A switch, such as classic-refusal=200 (repeatable)
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = switch)]
     switch: Vec<String>,
     /// Seed of tokens and of the faults' probabilities
     #[arg(long, value_name = "NUMBER")]
@@ -58,7 +60,7 @@ pub(crate) struct SandboxArgs {
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
-    Switch(#[from] dqe_proxy::sandbox::SwitchError),
+    Switch(#[from] SwitchError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("the certificate authority cannot be written to {path}")]
@@ -213,6 +215,16 @@ fn faults_and_switches() -> String {
     help.push_str("Switches, as they are when nobody touches them:\n");
     help.push_str(&Switches::default().explained());
     help
+}
+
+/// A fault as it is typed: one that is none is wrong usage.
+pub(super) fn fault(text: &str) -> Result<String, FaultError> {
+    fault_grammar::check(text).map(|()| text.to_owned())
+}
+
+fn switch(text: &str) -> Result<String, SwitchError> {
+    let mut tried = Switches::default();
+    tried.set_from(text).map(|()| text.to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

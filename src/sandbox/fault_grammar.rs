@@ -82,6 +82,14 @@ pub struct FaultError {
     sentence: String,
 }
 
+/// Whether `text` is a fault, without setting it.
+///
+/// # Errors
+/// When it is none: what there is.
+pub fn check(text: &str) -> Result<(), FaultError> {
+    parse(text).map(|_| ())
+}
+
 /// Reads one fault.
 pub(crate) fn parse(text: &str) -> Result<Fault, FaultError> {
     let text = text.trim();

@@ -66,6 +66,21 @@ fn bad_settings_end_with_78_and_bad_usage_with_2() {
     assert_eq!(dqe_proxy(&["check"], &[]).status.code(), Some(78));
     assert_eq!(dqe_proxy(&["chekc"], &[]).status.code(), Some(2));
     assert_eq!(dqe_proxy(&["run", "--unknown"], &[]).status.code(), Some(2));
+    for (arguments, told) in [
+        (["demo", "--fault", "hung"], "there is no fault \"hung\""),
+        (["sandbox", "--fault", "token:status=x"], "status"),
+        (
+            ["sandbox", "--switch", "nope=1"],
+            "there is no switch \"nope\"",
+        ),
+        (["sandbox", "--switch", "gzip"], "name=value"),
+        (["token", "--scope", "client_adress"], "client_address"),
+    ] {
+        let output = dqe_proxy(&arguments, &[]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(told), "{arguments:?}: {said}");
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     once: bool,
     /// Let the fake DQE misbehave, for example business:wrong-answer (repeatable)
-    #[arg(long, value_name = "FAULT")]
+    #[arg(long, value_name = "FAULT", value_parser = super::sandbox::fault)]
     fault: Vec<String>,
 }
 
