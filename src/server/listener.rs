@@ -212,6 +212,9 @@ impl Acceptor {
         let shared = Rc::clone(&self.shared);
         let serving =
             connection::serve(stream, address, registered, shared.clone(), handler.clone());
+        // In a place of its own: the runtime moves a task's future about, three times at
+        // its end alone, and this one has some KiB.
+        let serving = Box::pin(serving);
         tokio::task::spawn_local(async move {
             serving.await;
             drop((place, member));
