@@ -303,8 +303,14 @@ async fn once(
     let sent_at = call.caller.deadline.turn();
     let left = checked.left(sent_at);
     call.exchange.sends(checked.scope, left, token.life());
-    let first_byte = call.worker.settings.first_byte_timeout;
-    match within(&call.caller, first_byte, sending).await {
+    let settings = &call.worker.settings;
+    // Until a request has come whole nobody owes it an answer.
+    let patience = if call.payload.is_coming() {
+        settings.body_idle_timeout
+    } else {
+        settings.first_byte_timeout
+    };
+    match within(&call.caller, patience, sending).await {
         Ok(Ok(answer)) => {
             call.payload.answer_begins();
             let answered_at = call.caller.deadline.turn();

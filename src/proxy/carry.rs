@@ -204,6 +204,14 @@ impl Payload {
         }
     }
 
+    /// Whether the caller is still to send some of the body.
+    pub(super) fn is_coming(&self) -> bool {
+        match self {
+            Self::Empty | Self::Form(_) => false,
+            Self::Streamed(upload) | Self::Unread(upload, _) => upload.is_coming(),
+        }
+    }
+
     /// Whether the body stands still because the caller sends no more of it.
     pub(super) fn waits_for_caller(&self) -> bool {
         match self {

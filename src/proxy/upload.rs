@@ -98,6 +98,12 @@ impl Upload {
         self.source.borrow().kept.is_some()
     }
 
+    /// Whether the caller is still to send some of it, as far as has been read.
+    #[must_use]
+    pub(super) fn is_coming(&self) -> bool {
+        !self.source.borrow().ended
+    }
+
     /// Whether the body stands still because the caller sends no more of it,
     /// and not because the server takes no more.
     #[must_use]

@@ -195,3 +195,40 @@ fn a_caller_of_http_2_that_reads_slowly_gets_its_answer_too() {
         assert_eq!(received, LONG);
     });
 }
+
+/// The time for an answer to begin is the server's. A caller has that of its body,
+/// before the first byte of it as after any other.
+#[test]
+fn a_body_has_its_own_time_to_begin_to_come() {
+    let scripted = Scripted::start(|_, stream| {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        stream.read_exact(&mut [0; 10]).is_ok() && stream.get_mut().write_all(answer).is_ok()
+    });
+    let begin = |first_byte, idle| {
+        let running = Setup::default()
+            .server(scripted.url())
+            .set("UPSTREAM_FIRST_BYTE_TIMEOUT", first_byte)
+            .set("UPSTREAM_BODY_IDLE_TIMEOUT", idle)
+            .start();
+        running.wait_until_ready();
+        let mut caller = Connection::open(running.address);
+        caller.send("POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n");
+        (running, caller)
+    };
+    let (_running, mut slow) = begin("500ms", "20s");
+    let mut waiting = slow.second_half();
+    let usual = waiting.read_timeout().unwrap();
+    let one_second = Some(Duration::from_secs(1));
+    waiting.set_read_timeout(one_second).unwrap();
+    let answered = waiting.read(&mut [0]);
+    assert!(answered.is_err(), "answered before its body has come");
+    waiting.set_read_timeout(usual).unwrap();
+    slow.send("0123456789");
+    assert_eq!(slow.answer().status, 200);
+
+    let (_running, mut silent) = begin("20s", "500ms");
+    let begun = Instant::now();
+    let answer = silent.answer();
+    assert_eq!(answer.json()["code"], "caller_timeout");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
