@@ -53,6 +53,9 @@ pub struct InvalidChunk;
 impl Chunked {
     /// Takes all that has come of the body off `input`, of however many chunks: a
     /// sender that writes a chunk for each letter is not followed in that.
+    ///
+    /// # Errors
+    /// Those of [`Self::step`], behind what is good before them.
     pub fn take(&mut self, input: &mut BytesMut) -> Result<Step, InvalidChunk> {
         let first = match self.step(input)? {
             Step::Data(first) => first,
