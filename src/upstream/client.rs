@@ -21,6 +21,7 @@ use bytes::{Bytes, BytesMut};
 use http::Method;
 use http_body::{Body, Frame, SizeHint};
 
+use super::addresses::Addresses;
 use super::connect::connect;
 use super::connection::{Awaited, Connection, Uploading};
 use super::head;
@@ -42,6 +43,8 @@ pub struct Client {
     /// How many policies there have been before it.
     policy: Cell<u32>,
     idle: RefCell<Vec<Kept>>,
+    /// Where connections go.
+    addresses: Addresses,
     /// What its connections read into.
     scratch: Scratch,
     counts: Counts,
@@ -106,6 +109,7 @@ impl Client {
             tls_in_use,
             policy: Cell::new(0),
             idle,
+            addresses: Addresses::default(),
             scratch: Scratch::default(),
             counts: Counts::default(),
             spare,
@@ -165,7 +169,7 @@ impl Client {
         self.follow_reload();
         let policy = self.policy.get();
         let tls = Arc::clone(&self.tls_in_use.borrow());
-        let stream = connect(&self.settings.server, tls, &self.scratch).await?;
+        let stream = connect(&self.settings.server, &self.addresses, tls, &self.scratch).await?;
         let number = self.counts.opened.get();
         self.counts.opened.set(number + 1);
         let open = Open {

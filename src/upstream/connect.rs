@@ -2,14 +2,16 @@
 //! connect, TLS.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 
+use super::addresses::Addresses;
 use super::tls::{Scratch, TlsStream};
 use super::{Server, UpstreamError};
 
@@ -26,22 +28,36 @@ pub(super) enum Stream {
 /// Has no deadline of its own: whoever awaits it sets one.
 pub(super) async fn connect(
     server: &Server,
+    addresses: &Addresses,
     tls: Arc<rustls::ClientConfig>,
     scratch: &Scratch,
 ) -> Result<Stream, UpstreamError> {
-    let addresses = tokio::net::lookup_host((server.host(), server.port()))
-        .await
-        .map_err(unresolved)?;
+    let look_up = || {
+        let (host, port) = (server.host().to_owned(), server.port());
+        async move { lookup_host((host, port)).await.map(Vec::from_iter) }
+    };
+    let known = addresses.get(look_up).await.map_err(unresolved)?;
+    match first_to_accept(&known).await {
+        Ok(stream) => secure(server, tls, stream, scratch).await,
+        Err(error) if is_no_socket_left(&error) => Err(UpstreamError::NoSocket(error)),
+        Err(error) => {
+            addresses.forget();
+            Err(UpstreamError::Connect(error))
+        }
+    }
+}
+
+async fn first_to_accept(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return secure(server, tls, stream, scratch).await,
+        match TcpStream::connect(*address).await {
+            Ok(stream) => return Ok(stream),
             // The next address would want the same.
-            Err(error) if is_no_socket_left(&error) => return Err(UpstreamError::NoSocket(error)),
+            Err(error) if is_no_socket_left(&error) => return Err(error),
             Err(error) => refused = error,
         }
     }
-    Err(UpstreamError::Connect(refused))
+    Err(refused)
 }
 
 /// Descriptors have run out (`EMFILE`, `ENFILE`) or the system's buffers

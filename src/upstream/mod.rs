@@ -1,6 +1,7 @@
 //! One DQE service: its server, the connections to it, and the one way to
 //! send a request on them. Knows no token and no route.
 
+mod addresses;
 mod client;
 mod connect;
 mod connection;
