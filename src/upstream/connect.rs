@@ -6,10 +6,14 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 
 use super::addresses::Addresses;
 use super::tls::{Scratch, TlsStream};
@@ -22,8 +26,12 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Opens a connection. Addresses are tried in the resolver's order; the first
-/// that accepts is taken.
+/// How long one address is waited for before the next is tried besides
+/// (RFC 8305 §5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Opens a connection. Addresses are tried in the resolver's order, one that does
+/// not answer beside the next; the first that accepts is taken.
 ///
 /// Has no deadline of its own: whoever awaits it sets one.
 pub(super) async fn connect(
@@ -48,16 +56,29 @@ pub(super) async fn connect(
 }
 
 async fn first_to_accept(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut attempts = FuturesUnordered::new();
+    let mut untried = addresses.iter();
     let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(*address).await {
-            Ok(stream) => return Ok(stream),
+    loop {
+        match untried.next() {
+            Some(address) => attempts.push(TcpStream::connect(*address)),
+            None if attempts.is_empty() => return Err(refused),
+            None => {}
+        }
+        let outcome = if untried.len() == 0 {
+            attempts.next().await
+        } else {
+            let soon = timeout(ATTEMPT_DELAY, attempts.next()).await;
+            soon.unwrap_or_default()
+        };
+        match outcome {
+            Some(Ok(stream)) => return Ok(stream),
             // The next address would want the same.
-            Err(error) if is_no_socket_left(&error) => return Err(error),
-            Err(error) => refused = error,
+            Some(Err(error)) if is_no_socket_left(&error) => return Err(error),
+            Some(Err(error)) => refused = error,
+            None => {}
         }
     }
-    Err(refused)
 }
 
 /// Descriptors have run out (`EMFILE`, `ENFILE`) or the system's buffers
@@ -157,6 +178,55 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// An address whose queue is full: it takes no connection and refuses none.
+    async fn silent() -> (SocketAddr, Socket, Vec<TcpStream>) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        socket.bind(&any.into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(taken) = timeout(ATTEMPT_DELAY, TcpStream::connect(address)).await {
+            queue.push(taken.unwrap());
+        }
+        (address, socket, queue)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_holds_up_none_that_answers() {
+        let (silent, _socket, _queue) = silent().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let answers = listener.local_addr().unwrap();
+        let gone = {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            listener.local_addr().unwrap()
+        };
+        for addresses in [
+            vec![silent, answers],
+            vec![gone, silent, gone, answers],
+            vec![silent, silent, answers],
+            vec![answers, silent],
+        ] {
+            let connecting = timeout(Duration::from_secs(20), first_to_accept(&addresses));
+            let stream = connecting.await.unwrap().unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), answers, "{addresses:?}");
+        }
+        for (addresses, expected) in [
+            (vec![gone, gone], io::ErrorKind::ConnectionRefused),
+            (vec![], io::ErrorKind::NotFound),
+        ] {
+            let refused = first_to_accept(&addresses).await.unwrap_err();
+            assert_eq!(refused.kind(), expected, "{addresses:?}");
         }
     }
 }
