@@ -43,7 +43,8 @@ class Wrk:
 
     target: str
     connections: int
-    posts: bool = False
+    # Bytes of JSON that each request posts.
+    posted: int = 0
     # Load, proxy and origin share one processor, so that the whole path is
     # walked one step after the other.
     on_one_processor: bool = False
@@ -54,8 +55,8 @@ class Wrk:
         if proxy.name == "direct":
             fields["Authorization"] = f"Bearer {TOKEN}"
         argv += [part for name, value in fields.items() for part in ("-H", f"{name}: {value}")]
-        if self.posts:
-            argv += ["-s", str(post_script(ground))]
+        if self.posted:
+            argv += ["-s", str(post_script(ground, self.posted))]
         argv.append(f"http://127.0.0.1:{proxy.port}{self.target}")
         output, used = run(argv, proxy, origin, self.on_one_processor)
         counted = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m),", output)
@@ -95,11 +96,11 @@ class Ab:
         return Sample(done, int(errors), number(r"Time taken for tests:\s+([\d.]+)"), **used)
 
 
-def post_script(ground):
-    """1 KiB of JSON."""
-    path = ground.folder / "post.lua"
+def post_script(ground, length):
+    path = ground.folder / f"post-{length}.lua"
     if not path.exists():
-        body = '{"email":"jean.dupont@example.com","note":"' + "x" * 979 + '"}'
+        start, end = '{"email":"jean.dupont@example.com","note":"', '"}'
+        body = start + "x" * (length - len(start) - len(end)) + end
         path.write_text(f"wrk.method = 'POST'\nwrk.body = '{body}'\nwrk.headers['Content-Type'] = 'application/json'\n")
     return path
 

@@ -18,8 +18,10 @@ HERE = Path(__file__).resolve().parent
 TOKEN = "bench-token-0123456789abcdef0123456789abcdef"
 NAMES = ("nginx", "haproxy", "ours")
 
+READ = "/RECSIRET/"
 SMALL = "/TEL/?Tel=0612345678&Pays=FRA"
 MEDIUM = "/DQEEMAILLOOKUP/?Email=jean.dupont%40example.com"
+CLOSED = "/SEARCH/?SEARCH_REF=1"
 LARGE = "/SINGLEV2/?Adresse=18%20rue%20de%20rivoli&Pays=FRA"
 
 # One thread's proxy has the last processor for itself, load and origin the others.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from loads import Ab, Wrk
-from proxies import LARGE, MEDIUM, SMALL, Setup
+from proxies import CLOSED, LARGE, MEDIUM, READ, SMALL, Setup
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ TIMED = [
     ),
     Timed("small", "GET 200 B, 64 connections", Wrk(SMALL, 64), bar=Bar(better=0.95)),
     Timed("small_tls", "GET 200 B, 64 connections, HTTPS", Wrk(SMALL, 64), TLS, bar=Bar(better=0.90), quick=True),
-    Timed("post", "POST 1 KiB → 4 KiB, 64 connections", Wrk(MEDIUM, 64, posts=True)),
+    Timed("post", "POST 1 KiB → 4 KiB, 64 connections", Wrk(MEDIUM, 64, posted=1024)),
     Timed(
-        "post_tls", "POST 1 KiB → 4 KiB, 64 connections, HTTPS", Wrk(MEDIUM, 64, posts=True), TLS,
+        "post_tls", "POST 1 KiB → 4 KiB, 64 connections, HTTPS", Wrk(MEDIUM, 64, posted=1024), TLS,
         bar=Bar(better=0.90), quick=True,
     ),
     Timed(
@@ -96,6 +96,9 @@ TIMED = [
     ),
     Timed("large", "download of 1 MiB, 16 connections", Wrk(LARGE, 16), bar=Bar(haproxy=0.5)),
     Timed("large_tls", "download of 1 MiB, 16 connections, HTTPS", Wrk(LARGE, 16), TLS, bar=Bar(haproxy=0.8)),
+    Timed("upload_tls", "POST of 256 KiB, 16 connections, HTTPS", Wrk(READ, 16, posted=256 * 1024), TLS),
+    Timed("many_tls", "GET 200 B, 1000 connections, HTTPS", Wrk(SMALL, 1000), TLS),
+    Timed("closed_tls", "GET 200 B, 32 connections, HTTPS, closed by the origin each time", Wrk(CLOSED, 32), TLS),
 ]  # fmt: skip
 
 COUNTED = [
