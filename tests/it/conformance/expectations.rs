@@ -34,29 +34,25 @@ fn posted(body: &str) -> Reached {
     forwarded(&format!("POST {TARGET}"), &length).with(body)
 }
 
-/// RFC 9110 §10.1.1.
-fn asked_first() -> Vec<Case> {
-    let clause = "RFC 9110 §10.1.1";
-    let asks = "Expect: 100-continue\r\nContent-Length: 2\r\n";
-    vec![
-        case("asks, waits, sends", clause, post(asks))
-            .then(Piece::Await(CONTINUE))
-            .then_sends("ab")
-            .reaches(posted("ab"))
-            .gets(100)
-            .gets(200)
-            .kept(),
-        case(
-            "asks in capitals",
-            clause,
-            post("EXPECT: 100-CONTINUE\r\nContent-Length: 2\r\n"),
-        )
+/// Waits for a word, gets it, sends two letters, and is answered.
+fn waits(name: &'static str, expects: &str) -> Case {
+    let fields = format!("{expects}Content-Length: 2\r\n");
+    case(name, "RFC 9110 §10.1.1", post(&fields))
         .then(Piece::Await(CONTINUE))
         .then_sends("ab")
         .reaches(posted("ab"))
         .gets(100)
         .gets(200)
-        .kept(),
+        .kept()
+}
+
+/// RFC 9110 §10.1.1.
+fn asked_first() -> Vec<Case> {
+    let clause = "RFC 9110 §10.1.1";
+    let asks = "Expect: 100-continue\r\nContent-Length: 2\r\n";
+    vec![
+        waits("asks, waits, sends", "Expect: 100-continue\r\n"),
+        waits("asks in capitals", "EXPECT: 100-CONTINUE\r\n"),
         case(
             "asks and sends chunks",
             clause,
@@ -68,39 +64,9 @@ fn asked_first() -> Vec<Case> {
         .gets(100)
         .gets(200)
         .kept(),
-        case(
-            "asks beside something else",
-            clause,
-            post("Expect: 200-ok=\"a\" , 100-Continue\r\nContent-Length: 2\r\n"),
-        )
-        .then(Piece::Await(CONTINUE))
-        .then_sends("ab")
-        .reaches(posted("ab"))
-        .gets(100)
-        .gets(200)
-        .kept(),
-        case(
-            "asks in the first of two lines",
-            clause,
-            post("Expect: 100-continue\r\nExpect: 200-ok\r\nContent-Length: 2\r\n"),
-        )
-        .then(Piece::Await(CONTINUE))
-        .then_sends("ab")
-        .reaches(posted("ab"))
-        .gets(100)
-        .gets(200)
-        .kept(),
-        case(
-            "asks in the second of two lines",
-            clause,
-            post("Expect: 200-ok\r\nExpect: 100-continue\r\nContent-Length: 2\r\n"),
-        )
-        .then(Piece::Await(CONTINUE))
-        .then_sends("ab")
-        .reaches(posted("ab"))
-        .gets(100)
-        .gets(200)
-        .kept(),
+        waits("asks beside something else", "Expect: 200-ok=\"a\" , 100-Continue\r\n"),
+        waits("asks in the first of two lines", "Expect: 100-continue\r\nExpect: 200-ok\r\n"),
+        waits("asks in the second of two lines", "Expect: 200-ok\r\nExpect: 100-continue\r\n"),
         case(
             "asks without a body",
             clause,
