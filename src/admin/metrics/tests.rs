@@ -316,13 +316,13 @@ fn names(of: impl Iterator<Item = &'static str>) -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn the_readme_names_every_metric_and_no_other() {
+fn the_documentation_names_every_metric_and_no_other() {
     let answer = Exposition::new(Arc::new(Fake::new())).answer();
     let text: &'static str = String::from_utf8(answer.body.to_vec()).unwrap().leak();
     let helps = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
     let shown = names(helps.filter_map(|help| help.split(' ').next()));
-    let readme = include_str!("../../../README.md");
-    let (_, section) = readme.split_once("\n## Metrics\n").unwrap();
+    let operating = include_str!("../../../docs/operating.md");
+    let (_, section) = operating.split_once("\n## Metrics\n").unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|row| row.strip_prefix("| `"));
     let told = names(rows.filter_map(|row| row.split('`').next()));
