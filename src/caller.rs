@@ -19,8 +19,8 @@ pub struct Caller {
     pub closing: Rc<Cell<Closing>>,
 }
 
-/// What an orderly end of a caller's connection says about its answer. Where it
-/// would be untrue the connection ends with a reset, however it comes to its end.
+/// What closing a caller's connection in an orderly way tells it about its answer.
+/// Where that would be untrue, the connection is reset instead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Closing {
     /// Nothing: every answer tells its own end.

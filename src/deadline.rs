@@ -21,7 +21,7 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub struct Deadline {
     /// End of the current phase.
     phase: Cell<Option<Instant>>,
-    /// How long it was given at last.
+    /// The limit it was given last.
     limit: Cell<Duration>,
     /// End of the whole request, whatever its phases do.
     total: Cell<Option<Instant>>,
@@ -65,8 +65,8 @@ impl Deadline {
         self.turn.get()
     }
 
-    /// Gives the current phase `limit` from this turn on. That the one before had
-    /// expired is forgotten; that the whole has is not.
+    /// Gives the current phase `limit` from this turn on. An expiry of the phase before
+    /// is forgotten, one of the whole request is not.
     pub fn allow(&self, limit: Duration) {
         self.limit.set(limit);
         self.set_phase(self.turn.get() + limit);
@@ -86,7 +86,7 @@ impl Deadline {
         self.forget(Expired::Phase);
     }
 
-    /// Gives the current phase as long as it takes; see [`Self::allow`].
+    /// Lets the current phase take as long as it likes; see [`Self::allow`].
     pub fn lift(&self) {
         self.phase.set(None);
         self.forget(Expired::Phase);

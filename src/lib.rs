@@ -9,23 +9,23 @@
 //!
 //! ```text
 //! server     accept → allow list → Caller; a socket and a deadline until a byte comes; one message read
-//! proxy      1 gate     method, length, Host, Origin, loop           else 4xx, nothing forwarded;
-//!                       a browser asks whether a page may call       204, nothing forwarded
+//! proxy      1 gate     method, length, Host, Origin, loop           else refused;
+//!                       a browser's preflight                        204, nothing forwarded
 //!            2 route    find(path) on the raw path → Route           else 404
 //!                       (of a relay path: that of the URL in the body)
 //!              permit   requests in flight, memory → Permit          else 503
 //!            3 token    the route's cell → usable token, wait-free   else 503
 //!            4 attempt  a form is read whole; token into header, query or form; headers
 //!                       cleaned → send → head of the answer looked at → decide:
-//!                       Deliver | RenewAndReplay | ReplayIfRenewed | Repeat | Fail;
-//!                       a redirect to the server itself: the attempt anew, over there
+//!                       Deliver | RenewAndReplay | ReplayIfRenewed | RenewAndFail | Repeat | Fail;
+//!                       a redirect to the server itself: another attempt, at its target
 //!            5 answer   hop-by-hop out, Via, body streamed; its end is counted and logged
 //! server     head and first piece written together; then the next request
 //! ```
 //!
 //! One future inside the connection's task does all of it ([`proxy::Worker::answer`]).
 //! Time-outs are one coarse deadline per connection ([`deadline`]), moved as
-//! the work goes on. Where HTTP/2 is let in, a connection has many requests: each
+//! the work goes on. Over HTTP/2 (`listener.h2c`) a connection has many requests: each
 //! is a stream with a task and a deadline of its own, and the rest is the same.
 //!
 //! # The life of a token
@@ -56,7 +56,7 @@
 //! | `main`, `cli` | arguments → subcommand → exit code; the only place that prints | everything public |
 //! | [`app`] | settings → parts → a running proxy; reload, drain | `config`, `server`, `proxy`, `token`, `upstream`, `admin`, leaves |
 //! | [`config`] | text → valid settings, every problem at once | the settings of `server`, `proxy`, `token`, `upstream` and `admin`, leaves |
-//! | [`server`] | accepts connections and speaks HTTP/1.1 with callers, and HTTP/2 where it is let in; knows no route and no token | leaves |
+//! | [`server`] | accepts connections and speaks HTTP/1.1 with callers, and HTTP/2 where it is switched on; knows no route and no token | leaves |
 //! | [`proxy`] | the request path | `token`, `upstream`, leaves |
 //! | [`token`] | the token path | leaves |
 //! | [`upstream`] | one DQE server, the connections to it, the HTTP/1.1 client | leaves |
@@ -67,8 +67,8 @@
 //! | [`http1`] | what HTTP/1.1 messages are made of, on both sides: heads, fields, framing, a body that arrives | – (leaf) |
 //! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`quota`], [`telemetry`] | leaves, importable by all | `caller` → `deadline` |
 //!
-//! [`server::hot_parts`], [`proxy::hot_parts`] and [`upstream::hot_parts`] are doors for
-//! `benches/hot_parts.rs` and `fuzz/` alone: nothing of the program comes in by them.
+//! [`server::hot_parts`], [`proxy::hot_parts`] and [`upstream::hot_parts`] open what is
+//! private to `benches/hot_parts.rs` and `fuzz/`; the program itself does not use them.
 //!
 //! # Invariants
 //!
@@ -80,9 +80,9 @@
 //!    other nor `proxy`.
 //! 3. serde derives stand only on types whose purpose is a format at the border.
 //! 4. Tasks are spawned only in `app`, `server`, `sandbox` and `cli`, and the log
-//!    writer's thread in `telemetry`: a request adds none of its own but for a
-//!    stream of HTTP/2, and a connection to DQE is driven by the request that
-//!    uses it.
+//!    writer's thread in `telemetry`: a request adds none of its own (except that a
+//!    stream of HTTP/2 is one), and a connection to DQE is driven by the request
+//!    that uses it.
 //! 5. The request path speaks HTTP/1.1 itself, on both sides (`server`, `upstream`,
 //!    on `http1`): the only places that name httparse. hyper is the admin
 //!    listener's, and reads and writes the frames of HTTP/2 in `server`. reqwest is

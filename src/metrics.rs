@@ -75,10 +75,10 @@ impl Latency {
     }
 }
 
-/// Upper bounds of the buckets of [`Ratios`]. The first counts what was at its
-/// very end, the second what is left when no margin was (a server that repeats
-/// its token), the third the promise of the token engine; tokens are renewed
-/// with 45 to 55 % left.
+/// Upper bounds of the buckets of [`Ratios`], shares of a token's life: 0.0 counts
+/// tokens that had ended, 0.01 those used to their very end (of a server that repeats
+/// its token), and above 0.03 the token engine keeps its promise. Tokens are renewed
+/// with 0.45 to 0.55 left.
 pub const RATIO_BOUNDS: [f64; 9] = [0.0, 0.01, 0.03, 0.1, 0.25, 0.4, 0.5, 0.75, 1.0];
 
 /// Shares of a whole, counted by bucket. The last bucket has no upper bound
@@ -90,7 +90,7 @@ pub struct Ratios {
 }
 
 impl Ratios {
-    /// Counts what `part` is of `whole`; of nothing, it is nothing. To be
+    /// Counts the share that `part` is of `whole`; 0 when `whole` is nothing. To be
     /// called by the one thread that owns these counters, or under the lock
     /// that guards them.
     pub fn observe(&self, part: Duration, whole: Duration) {
@@ -190,7 +190,7 @@ pub struct WorkerMetrics {
 pub struct Metrics {
     /// Label values of routes: the pattern as written in the catalogue or the settings.
     pub route_names: Vec<String>,
-    /// Label values of outcomes: `ok` classes and the stable error codes.
+    /// Label values of outcomes: the classes of status and the stable error codes.
     pub outcome_names: &'static [&'static str],
     /// Label values of scopes, as on the wire.
     pub scope_names: Vec<&'static str>,

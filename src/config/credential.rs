@@ -1,6 +1,6 @@
 //! Where a client secret comes from: exactly one source each for the secret in
-//! use, for the one that is to follow it, and for one of ID Mobile's own. The secrets themselves are left
-//! to the token engine; here only their places are looked at.
+//! use, for the one that is to follow it, and for ID Mobile's own. The secrets
+//! themselves are left to the token engine; here only their sources are looked at.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::problem::{Place, Problem};
 use super::value::{Entries, Entry, Value};
 use crate::secret::{SecretError, SecretSource, is_named_pipe};
 
-/// One of the two secrets: the keys that name its source.
+/// One of the secrets: the keys that name its source.
 #[derive(Clone, Copy)]
 pub(super) struct Slot {
     /// What it is called in a message.

@@ -1,5 +1,5 @@
-//! The environment: `DQE_PROXY_<SECTION>_<KEY>` for every key, four short
-//! names, and what to say about names that are nearly ours.
+//! The environment: `DQE_PROXY_<SECTION>_<KEY>` for every key, three short names,
+//! the name of the file, and what to say about names that are nearly one of these.
 
 use super::keys::{self, Key};
 use super::problem::{Place, Problem};

@@ -76,7 +76,7 @@ pub(super) const PREFIX: &str = "DQE_PROXY_";
 
 const TIMEOUT: Kind = Kind::Duration { zero: false };
 const PAUSE: Kind = Kind::Duration { zero: true };
-/// How many at the same time; 0 stands for something of its own.
+/// How many at the same time; 0 has a meaning of its own for each key.
 const COUNT: Kind = Kind::Count {
     least: 0,
     most: 1_000_000,

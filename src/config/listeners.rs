@@ -43,7 +43,7 @@ impl Resolver<'_> {
         };
         let port = address.port();
         if port != 0 && listener.is_some_and(|listener| listener.port() == port) {
-            // The default is not what somebody has to change.
+            // When one of the two is a default, the other is the one to change.
             let (key, place) = match (place, self.entries.text(&keys::LISTENER_ADDRESS)) {
                 (Place::Default, Some((_, place))) => (&keys::LISTENER_ADDRESS, place),
                 _ => (key, place),

@@ -305,7 +305,8 @@ impl Resolver<'_> {
         Some(SecretString::from(text))
     }
 
-    /// A proxy whose server is itself answers nothing but that.
+    /// Refuses a server that is one of the proxy's `own` addresses: every call
+    /// would come back here and be refused as a loop.
     fn leads_elsewhere(&mut self, server: &upstream::Server, own: [Option<SocketAddr>; 2]) {
         let Some((items, place)) = self.entries.list(&keys::DQE_SERVERS) else {
             return;
@@ -333,7 +334,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Warns of paths that somebody asked for and no token is kept for.
+    /// Warns of paths that the settings name although no token is kept for them.
     fn has_tokens(&mut self, scopes: &[Scope], enabled: &[&'static str]) {
         let is_kept = |scope: Scope| scope == Scope::IdMobile || scopes.contains(&scope);
         let mut warn = |place: &Place, key: &Key, scope: Scope| {

@@ -186,7 +186,7 @@ pub(super) fn of_document(
         }
         let written = route.entries.switch(&keys::ROUTE_SIDE_EFFECTS);
         let parameter = known.and_then(|entry| entry.parameter);
-        // Of a path that nobody documents, no licence parameter is known.
+        // No licence parameter is known for a path that DQE does not document.
         let documented = known.map_or(Carriage::Header, catalogue::Entry::carriage);
         rules.push(Rule {
             pattern,
@@ -195,7 +195,7 @@ pub(super) fn of_document(
                 .or(everywhere.filter(|_| !is_id_mobile))
                 .unwrap_or(documented),
             parameter: parameter.unwrap_or(catalogue::LICENCE),
-            // What the catalogue knows to act stays so, whatever a route says.
+            // A path that has side effects by the catalogue keeps them, whatever a route says.
             side_effects: acts.is_some() || written == Some(true),
             max_body: route.entries.size(&keys::ROUTE_MAX_BODY).map(or_any),
         });
@@ -315,9 +315,8 @@ fn parse_pattern(
     Ok(Pattern::Below(prefix))
 }
 
-/// The path with percent-encoding, backslashes, dot segments and
-/// parameters undone, as a
-/// server might read it.
+/// The path with percent-encoding, backslashes, dot segments and parameters
+/// undone, as a server might read it.
 fn plain(text: &str) -> String {
     let mut text = text.to_owned();
     // Twice encoded is seen through as well.

@@ -22,7 +22,7 @@ const UNITS: [(&str, u64); 4] = [
 pub(super) struct Range {
     pub(super) least: u64,
     pub(super) most: u64,
-    /// `0`, without a unit, stands for something of its own.
+    /// `0`, without a unit, is taken too; its meaning is the key's.
     pub(super) zero: bool,
 }
 

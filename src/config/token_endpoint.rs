@@ -1,4 +1,4 @@
-//! Where tokens are asked for, and how: `[token]` but for its `wait`.
+//! Where tokens are asked for, and how: `[token]` except its `wait`.
 
 use secrecy::SecretString;
 

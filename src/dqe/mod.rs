@@ -1,6 +1,6 @@
-//! What is true of DQE alone: its scopes, its paths, its licence parameter, how
-//! it says that a token is dead, what its token endpoint is
-//! sent and what it replies. Pure code, no sockets, no clock.
+//! What is true of DQE alone: its scopes, its paths, its licence parameter, how it
+//! says that a token is dead, what its token endpoint is sent and what it replies.
+//! Pure code: no sockets, no clock.
 
 mod carriage;
 pub mod catalogue;

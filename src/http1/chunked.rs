@@ -5,8 +5,8 @@ use bytes::{Bytes, BytesMut};
 
 /// Longest chunk-size line and longest trailer section, in bytes.
 const LONGEST_LINE: usize = 4096;
-/// Most bytes of extensions and trailers in all the chunks of a body: data may
-/// be long, what comes besides it may not.
+/// Most bytes of extensions and trailers in all chunks of a body together, however
+/// long its data is.
 const MOST_BESIDES: usize = 16 * 1024;
 
 /// A reader of a body in chunks; what has come is not its own.
@@ -23,11 +23,11 @@ enum At {
     #[default]
     /// Before a chunk-size line.
     Size,
-    /// Within a chunk's data; so many bytes are left.
+    /// Within a chunk's data; how many bytes of it are left.
     Data(u64),
     /// Before the line end after a chunk's data.
     DataEnd,
-    /// In the trailer section; so many bytes of it have been dropped.
+    /// In the trailer section; how many bytes of it have been dropped.
     Trailers(usize),
     /// After the end.
     Done,

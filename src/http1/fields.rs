@@ -79,7 +79,7 @@ pub struct Fields {
     lines: Vec<Line>,
 }
 
-/// Where a field stands in the text.
+/// Where a field is in the text.
 #[derive(Clone, Copy)]
 struct Line {
     name: Span,

@@ -3,9 +3,9 @@
 /// How a body is delimited (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// There is none.
+    /// There is no body.
     None,
-    /// So many bytes.
+    /// By its length in bytes.
     Length(u64),
     /// Chunked transfer coding.
     Chunked,
@@ -93,7 +93,7 @@ mod tests {
             ("x , CLOSE", true, false, true),
             ("keep-alive, close", true, true, false),
             ("closed", false, false, true),
-            // An empty element is a name for want of anything better: nobody has it.
+            // An empty element counts as a name, which no field has.
             ("", false, false, true),
         ] {
             let expected = Options {

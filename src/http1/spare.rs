@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::SpareFields;
 
-/// Bytes there is room for in the buffer of a long body.
+/// Size of a buffer for a long body, in bytes.
 const LONG: usize = 512 * 1024;
-/// Bytes there is room for where memory does not allow as much.
+/// Size where memory does not allow as much.
 const SHORT: usize = 16 * 1024;
 /// Most buffers that wait for a long body.
 const MOST_KEPT: usize = 4;
@@ -25,8 +25,8 @@ pub struct Spare {
 }
 
 impl Spare {
-    /// Long bodies are read in shorter pieces while `most` bytes are held for those who
-    /// do not take what has been read.
+    /// Reads long bodies in shorter pieces while `most` bytes wait for receivers that do
+    /// not take them.
     #[must_use]
     pub fn holding_at_most(most: usize) -> Self {
         let buffers = SpareBuffers {
@@ -40,13 +40,13 @@ impl Spare {
     }
 }
 
-/// Buffers of 512 KiB for long bodies: the one that was in use last is
-/// handed out first, so that one after the other is read into the same memory, which
-/// is in the processor's cache. Fresh memory of that size costs more than what is
-/// copied into it: the kernel clears it page by page.
+/// A pool of 512 KiB buffers for long bodies. The one used last is handed out first, so
+/// that one piece after the other is read into the same memory, which is in the
+/// processor's cache. Fresh memory of that size costs more than what is copied into
+/// it: the kernel clears it page by page.
 ///
-/// What has been read so and is not taken at once stays for as long as whoever it is
-/// for likes, so only so much of it is made: see [`Spare::holding_at_most`].
+/// A buffer whose content the receiver does not take stays occupied for as long as the
+/// receiver likes. How much may be occupied so is bounded: see [`Spare::holding_at_most`].
 #[derive(Debug)]
 pub struct SpareBuffers {
     spare: RefCell<Vec<BytesMut>>,
@@ -55,7 +55,7 @@ pub struct SpareBuffers {
     most_held: usize,
 }
 
-/// Bytes that are held for somebody who does not take them, for as long as this is.
+/// Bytes that wait for a receiver that does not take them; until this is dropped.
 #[derive(Debug)]
 pub struct Held {
     bytes: usize,
@@ -89,7 +89,7 @@ impl SpareBuffers {
         spare.unwrap_or_else(|| BytesMut::with_capacity(LONG))
     }
 
-    /// So many bytes are held from now on.
+    /// Counts `bytes` as held until the result is dropped.
     #[must_use]
     pub fn hold(&self, bytes: usize) -> Held {
         self.held.set(self.held.get() + bytes);
@@ -99,8 +99,8 @@ impl SpareBuffers {
         }
     }
 
-    /// Takes a buffer back, whose content is done with. One that is not as long, or
-    /// that somebody else has a part of, is let go.
+    /// Takes back a buffer whose content is no longer needed. One that is shorter, or
+    /// that is shared, is freed.
     pub fn put(&self, mut buffer: BytesMut) {
         buffer.clear();
         let mut spare = self.spare.borrow_mut();
@@ -109,14 +109,14 @@ impl SpareBuffers {
         }
     }
 
-    /// Takes the buffer of a piece back, which is done with.
+    /// Takes back the buffer of a piece that is no longer needed.
     pub fn put_piece(&self, piece: Bytes) {
         if let Ok(buffer) = piece.try_into_mut() {
             self.put(buffer);
         }
     }
 
-    /// Lets go of all that nobody uses.
+    /// Frees the buffers that are not in use.
     pub fn clear(&self) {
         self.spare.borrow_mut().clear();
     }

@@ -21,8 +21,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Lets `most` requests in at the same time over so many threads, 0 being any
-    /// number.
+    /// Lets in `most` requests at the same time, over all `threads`; 0 is any number.
     #[must_use]
     pub fn new(most: usize, threads: usize) -> Arc<Self> {
         let most = if most == 0 { usize::MAX } else { most };
@@ -39,8 +38,8 @@ impl Admission {
         self.places.taken()
     }
 
-    /// So many requests at the same time memory suffices for, from now on, and whether
-    /// it is short. To be told now and then by whoever measures it, in one thread.
+    /// From now on memory suffices for this many requests at the same time. To be
+    /// called now and then by whoever measures memory, in one thread only.
     pub fn memory_suffices_for(&self, requests: usize, is_short: bool) {
         self.places.resize(requests.min(self.most));
         self.is_memory_short.store(is_short, Ordering::Relaxed);

@@ -25,8 +25,8 @@ use crate::http1::FieldValue;
 use crate::token::{AccessToken, Cell, Moment};
 use crate::upstream::{Lease, Outgoing, UpstreamError};
 
-/// The cell ends a wait for a token itself; the connection's deadline stands
-/// behind it, so that the one before does not end the call meanwhile.
+/// The cell itself ends a wait for a token. The connection's deadline is set this much
+/// later, so that neither it nor the deadline before ends the call first.
 const WAIT_MARGIN: Duration = Duration::from_secs(1);
 
 /// Sends `call` until there is an answer for the caller.
@@ -34,7 +34,8 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
     if call.relay.is_some() {
         Box::pin(call.becomes_relayed()).await?;
     }
-    // Holding the cell itself would be counted where all threads count.
+    // Borrowed by way of the worker: cloning the cell's `Arc` would write to a count that
+    // all threads share.
     let worker = Rc::clone(&call.worker);
     let route = worker.routes.route(call.route);
     let cell = &**route.cell().ok_or(ProxyError::ScopeNotConfigured)?;
@@ -45,11 +46,11 @@ pub(super) async fn send(call: &mut Call) -> Result<Answered, ProxyError> {
     }
     let mut token = current_token(cell, call).await?;
     let mut tries = Tries::default();
-    // An answer that was only suspicious, should no better one come.
+    // An answer that is only suspicious, to be delivered if no better one comes.
     let mut spare: Option<Box<(Answered, Beginning)>> = None;
     loop {
         call.exchange.attempt_begins();
-        // The answer stays where it is from here on: each move copies it.
+        // From here on the answer is not moved: each move would copy it.
         let mut answer = match once(call, cell, &mut token, tries.repeats).await {
             Ok(answer) => answer,
             Err(Unanswered::Failed(error)) => {
@@ -283,7 +284,7 @@ async fn once(
         // On the heap, as all that is rare here: the future of a request stays small.
         None => Box::pin(connect(call, cell, checked)).await?,
     };
-    // A decision to send again was made on the body being at hand.
+    // To send again is decided only when the body is at hand, so this has one.
     let token = checked.token();
     let body = call
         .begin_body(&checked.carried)
@@ -304,7 +305,7 @@ async fn once(
     let left = checked.left(sent_at);
     call.exchange.sends(checked.scope, left, token.life());
     let settings = &call.worker.settings;
-    // Until a request has come whole nobody owes it an answer.
+    // A server may wait for the whole request before it answers.
     let patience = if call.payload.is_coming() {
         settings.body_idle_timeout
     } else {

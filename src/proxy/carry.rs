@@ -38,7 +38,8 @@ pub(super) enum Payload {
     Streamed(Rc<Upload>),
     /// A form that is still to be read whole, because it has to be looked into.
     Unread(Rc<Upload>, Declared),
-    /// A form, without a licence of the caller's but where the token goes.
+    /// A form. The caller's own licence has been taken out of it, except where the
+    /// token is to take its place.
     Form(Form),
 }
 
@@ -71,7 +72,7 @@ pub(super) enum Place {
     Form,
 }
 
-/// A token in the forms it is written and looked for in, made once per token.
+/// A token in every form it is written in or looked for, made once per token.
 pub(super) struct Carried {
     pub(super) token: Arc<AccessToken>,
     encoded: Encoded,
@@ -80,7 +81,7 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    /// `beside` is the licence code where it goes along.
+    /// `beside` is the licence code, where it goes with the token.
     fn new(token: Arc<AccessToken>, beside: Option<&SecretString>) -> Self {
         let value = value(&token);
         let encoded = Encoded::of(value);
@@ -120,7 +121,8 @@ impl InUse {
 }
 
 impl Call {
-    /// The whole of the call is known but its token: where that goes.
+    /// Decides where the token goes. To be called when everything else of the call is
+    /// known.
     pub(super) fn settle(&mut self) -> Result<(), ProxyError> {
         let route = self.worker.routes.route(self.route);
         self.place = settle(route, &mut self.head.uri, &mut self.payload)?;

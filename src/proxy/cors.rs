@@ -1,9 +1,9 @@
 //! Pages of other sites that may call, and what a browser has to be told so
 //! that it lets them read the answer (the CORS protocol, Fetch §3.2).
 //!
-//! DQE says `*` or nothing. The proxy answers in the name of the listed origins
-//! alone, never for credentials of the browser (cookies, HTTP passwords), and
-//! asks nobody: a browser's question beforehand costs no token and no call.
+//! DQE says `*` or nothing. The proxy names the listed origins alone, never allows
+//! the browser's credentials (cookies, HTTP passwords), and answers preflights
+//! itself: they cost no token and no call.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
@@ -18,8 +18,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Proxy-Statu
 /// Chromium keeps. An origin that is no longer listed is refused at its call.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// What an answer to a browser's question depends on.
-const QUESTION: HeaderValue = HeaderValue::from_static(
+/// What the answer to a preflight depends on.
+const PREFLIGHT: HeaderValue = HeaderValue::from_static(
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network",
 );
 
@@ -81,8 +81,7 @@ pub(super) enum Reader {
 }
 
 impl Reader {
-    /// Whether the browser asks if a page of a listed origin may call, before
-    /// the call itself (Fetch §3.2.2).
+    /// Whether the request is the preflight of a page of a listed origin (Fetch §3.2.2).
     #[must_use]
     pub(super) fn asks_first(&self, request: &RequestHead) -> bool {
         matches!(self, Self::Page(_))
@@ -104,7 +103,7 @@ impl Reader {
         vary_by_origin(fields);
     }
 
-    /// The fields that answer a browser's question, which has the fields `asked`.
+    /// Adds the fields that answer a preflight, whose own fields are `asked`.
     pub(super) fn grant(&self, asked: &Fields, methods: &HeaderValue, fields: &mut Fields) {
         let Self::Page(origin) = self else {
             return;
@@ -127,7 +126,7 @@ impl Reader {
             let allowed = HeaderValue::from_static("true");
             fields.insert(name::ACCESS_CONTROL_ALLOW_PRIVATE_NETWORK, &allowed);
         }
-        fields.insert(name::VARY, &QUESTION);
+        fields.insert(name::VARY, &PREFLIGHT);
     }
 }
 

@@ -163,7 +163,7 @@ impl Appearance {
 }
 
 impl ProxyError {
-    /// All there is to say of it to a caller. The cause behind it goes to the log only.
+    /// How a caller sees it. The cause behind it goes to the log only.
     #[must_use]
     pub fn appearance(&self) -> Appearance {
         match self {

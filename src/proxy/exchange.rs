@@ -14,8 +14,8 @@ use super::request_id::RequestId;
 use crate::dqe::Scope;
 use crate::telemetry::AccessRecord;
 
-/// The record of a request. Whoever holds it last, the answer's body as a
-/// rule, ends the request by dropping it.
+/// The record of a request. The request ends when this is dropped, normally with
+/// the answer's body.
 pub(super) struct Exchange {
     worker: Rc<Worker>,
     started: Instant,

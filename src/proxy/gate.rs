@@ -14,8 +14,8 @@ use crate::http1::{Fields, RequestHead, name};
 /// Longest request target, in bytes (RFC 9112 §3 asks for 8000 at least).
 pub(super) const LONGEST_TARGET: usize = 8000;
 
-/// The head's size in bytes, as it would be written without padding. Whoever reads
-/// it lets it exceed the limit by what one read brings.
+/// The head's size in bytes, as it would be written without optional white space. It
+/// is checked here since reading lets a head exceed the limit by what one read brings.
 fn head_size(request: &RequestHead, noted: Noted) -> usize {
     let uri = &request.uri;
     let target = uri.path_and_query().map_or(0, |path| path.as_str().len())
@@ -25,15 +25,15 @@ fn head_size(request: &RequestHead, noted: Noted) -> usize {
     request.method.as_str().len() + target + "  HTTP/1.1\r\n\r\n".len() + noted.size
 }
 
-/// Where a request that is let in goes.
+/// What becomes of a request that is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passage {
-    /// To its route.
+    /// It goes to its route.
     GoesOn,
-    /// Nowhere: it may not be forwarded once more, so the proxy is the one to
-    /// answer (OPTIONS with `Max-Forwards: 0`, RFC 9110 §7.6.2).
+    /// It may not be forwarded any further, so the proxy answers it (OPTIONS with
+    /// `Max-Forwards: 0`, RFC 9110 §7.6.2).
     EndsHere,
-    /// Nowhere: a browser asks whether a page may call.
+    /// It is a browser's preflight, which the proxy answers.
     AsksFirst,
 }
 

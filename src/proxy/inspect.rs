@@ -1,9 +1,9 @@
 //! Looks at the beginning of an answer before anything of it goes to the
 //! caller: most paths of DQE tell a dead token in an ordinary-looking body.
 //!
-//! What has been read is kept and goes first. An ordinary body is told by its
-//! first piece, which mostly came with the head: nothing is copied, nothing
-//! waits. No body is held back for longer than it takes to read the few
+//! What has been read is kept and is passed on first. An ordinary body is recognised
+//! by its first piece, which nearly always came with the head: then nothing is copied
+//! and nothing waits. No body is held back for longer than it takes to read the few
 //! hundred bytes that are looked at.
 
 use std::future::poll_fn;

@@ -386,7 +386,7 @@ pub struct Call {
     redirected: Vec<Uri>,
     /// It came to a relay path: what its caller expects.
     relay: Option<Form>,
-    /// The request as it came, but for its target, which is that of DQE.
+    /// The request as it came, except for its target, which is the one sent to DQE.
     head: RequestHead,
     noted: Noted,
     payload: Payload,

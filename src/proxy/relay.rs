@@ -105,7 +105,7 @@ impl Call {
         Ok(())
     }
 
-    /// Makes the call that the body of this one asks for out of it.
+    /// Turns this call into the one that its body asks for.
     ///
     /// # Errors
     /// When the body cannot be read, names no URL, or one that is not called.

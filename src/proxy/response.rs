@@ -93,7 +93,7 @@ pub(super) fn forwarded(answer: Answered, mut call: Box<Call>) -> Response<Answe
 /// Methods that are forwarded, for `Allow`; besides them any that is not known.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
-/// What the proxy says itself is of this moment.
+/// The proxy's own answers are true for the moment only.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// What a relay path allows.
@@ -174,8 +174,8 @@ pub(super) fn refused(error: &ProxyError, call: &mut Call) -> (ResponseHead, Byt
             Code::FieldsTooLarge | Code::BodyTooLarge | Code::CodingNotSupported
         )
     {
-        // What follows may be meant for the tunnel that there is not, be as large, or
-        // be the rest of what nobody here can delimit.
+        // What follows may be meant for a tunnel that was refused, may be just as large,
+        // or may be the rest of a body whose end nobody here can find.
         fields.insert(name::CONNECTION, &HeaderValue::from_static("close"));
     }
     call.reader.name_in(fields);

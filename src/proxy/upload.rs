@@ -332,7 +332,7 @@ impl Upload {
     }
 }
 
-/// What a caller sends is its own business.
+/// Without the bytes: they may be personal data.
 impl fmt::Debug for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Received")

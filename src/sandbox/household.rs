@@ -1,6 +1,6 @@
 //! People at an address: identity check, relocation, life style. Requests and answers are known
-//! from client code only. Everybody whose last name the
-//! sandbox knows lives in every street it knows.
+//! from client code only. Everybody whose last name the sandbox knows lives in every
+//! street it knows.
 
 use super::answer::Answered;
 use super::data::{FIRST_NAMES, LAST_NAMES};

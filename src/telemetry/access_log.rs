@@ -30,13 +30,13 @@ pub struct AccessRecord<'a> {
     pub caller: IpAddr,
     /// The request's method.
     pub method: &'a str,
-    /// The route's pattern, never the path as sent; empty when none was found.
+    /// The route's pattern, never the path as sent; `none` when none was found.
     pub route: &'a str,
     /// The scope whose token was used; empty when none was.
     pub scope: &'a str,
     /// Status of the answer; 499 when the caller left before it.
     pub status: u16,
-    /// `ok`, or the stable error code.
+    /// The class of DQE's status (`2xx`), or the stable error code.
     pub code: &'a str,
     /// Bytes of the request's body.
     pub request_bytes: u64,

@@ -15,8 +15,8 @@ pub struct Seldom {
 }
 
 impl Seldom {
-    /// It happens at `now`. When it is to be said: how often it has happened
-    /// since it was said last, this time included.
+    /// It happens at `now`. Returns how often it has happened since it was logged last,
+    /// this time included, when it is to be logged again; else `None`.
     #[must_use]
     pub fn happens(&self, now: Instant) -> Option<u64> {
         let times = self.unsaid.get() + 1;

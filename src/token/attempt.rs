@@ -72,7 +72,7 @@ where
     }
 }
 
-/// The end of the call in `slot`; never, when there is none.
+/// The outcome of the call in `slot`; never resolves when there is none.
 async fn ended<F: Future>(slot: &mut Option<Pin<Box<F>>>) -> F::Output {
     match slot {
         Some(call) => call.await,

@@ -75,7 +75,7 @@ pub(super) struct Credential {
     turns: u64,
     /// Nobody begins before this much has passed since then.
     closed: Option<(Moment, Duration)>,
-    /// 500s in a row before anything was granted.
+    /// Answers with status 500 in a row before anything was granted.
     fives: usize,
     /// Refusals of the whole since the last grant.
     streak: u32,
@@ -88,7 +88,7 @@ pub(super) struct Credential {
 }
 
 impl Credential {
-    /// For so many cells.
+    /// For this many cells.
     pub(super) fn new(cells: usize) -> Self {
         Self {
             standing: Standing::Unproven,

@@ -1,5 +1,5 @@
-//! What stood between this machine and the token endpoint, where the layers
-//! below tell: for a person who has to find the fault, not for decisions.
+//! What kept a connection to the token endpoint from being made, as far as the layers
+//! below tell. For a person who has to find the fault, not for decisions.
 
 use std::error::Error;
 use std::io;

@@ -4,7 +4,7 @@
 
 use super::moment::Moment;
 
-/// Lives not probed at half after one that showed a repeat.
+/// How many lives in a row are not probed at half after one that showed a repeat.
 const BLIND_LIVES: u32 = 3;
 
 /// The memory of repeats.

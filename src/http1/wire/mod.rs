@@ -24,8 +24,8 @@ use tokio::net::TcpStream;
 use super::chunked::{Chunked, Step};
 use super::framing::Framing;
 
-/// Bytes there is room for at each read of a body, and at those that follow one
-/// that came full: a long body is read in fewer pieces, and each is written on.
+/// Room for one read of a body, in bytes; and for the reads that follow one which
+/// filled its room, so that a long body is read and written in fewer pieces.
 const ROOM: usize = 16 * 1024;
 const MUCH_ROOM: usize = 64 * 1024;
 
@@ -61,7 +61,7 @@ pub struct Wire {
 enum Coding {
     /// Nothing.
     Whole,
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
     Chunked(Chunked),
     /// It broke off, or is not what it was announced to be.
@@ -406,7 +406,7 @@ fn empty_lines(text: &[u8]) -> usize {
     text.len() - rest.len()
 }
 
-/// What has been read is the caller's own business.
+/// Without what was read: it may be a credential or personal data.
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wire")

@@ -30,12 +30,12 @@ enum Kind {
     Inside,
     /// Set by the proxy in place of what the caller sent.
     Ours,
-    /// `Via`: ours replaces it, but it tells of loops.
+    /// `Via`: replaced by ours, after it was searched for a loop.
     Via,
     /// `X-Request-Id`: the caller's own is kept when it is harmless.
     RequestId,
-    /// Tells which page sends a browser: looked at by the gate, and as little
-    /// for DQE to know as `Referer`.
+    /// Tells which page has sent a browser: looked at by the gate, and no more DQE's
+    /// business than `Referer`.
     Browser,
     /// `Accept-Encoding`: `identity` takes its place.
     Accepts,
@@ -308,7 +308,7 @@ pub(super) fn forwards_left(method: &Method, fields: &Fields) -> Option<u8> {
     let number = digits.iter().try_fold(0_u8, |number, digit| {
         number.checked_mul(10)?.checked_add(digit - b'0')
     });
-    // What is more than we can count is our most.
+    // A number that does not fit counts as the largest that does.
     Some(number.unwrap_or(u8::MAX))
 }
 

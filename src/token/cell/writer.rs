@@ -21,8 +21,9 @@ impl Cell {
         self.ledger().schedule.interrupted();
     }
 
-    /// How the token fares, looked at by the clock, and whether its renewal
-    /// fails, which the first moments after a loss do not tell yet; puts a token whose wall clock was set back onto it again.
+    /// The token's state by the clock, and whether its renewal fails, which is not known
+    /// yet in the first moments after a loss. Also puts a token whose wall clock was set
+    /// back onto it again.
     pub(in crate::token) fn look(&self, now: &Moment) -> (TokenState, bool) {
         let mut ledger = self.ledger();
         if ledger.schedule.note_end(now) {
