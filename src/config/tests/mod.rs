@@ -6,6 +6,7 @@ mod mistakes;
 mod routes;
 mod secrets;
 mod token_endpoint;
+mod values;
 
 use std::path::PathBuf;
 
@@ -79,6 +80,15 @@ fn lines(problems: &Problems) -> Vec<String> {
             format!("{place}: {key}{}", problem.message)
         })
         .collect()
+}
+
+/// A file with this mistake, the minimum besides, yields this one line and
+/// a hint that contains these words.
+fn check(text: &str, expected: &str, hint: &str) {
+    let error = with_minimum(text).expect_err(text);
+    assert_eq!(lines(&error), [expected], "{text}\n{error}");
+    let found = error.as_slice()[0].hint.clone().unwrap_or_default();
+    assert!(found.contains(hint), "{text}\n{found}");
 }
 
 #[test]
