@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod gate;
 mod headers;
+mod host;
 #[doc(hidden)]
 pub mod hot_parts;
 mod inspect;
