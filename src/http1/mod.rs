@@ -8,6 +8,7 @@
 mod chunked;
 mod fields;
 mod framing;
+mod low_water;
 mod spare;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -20,6 +21,7 @@ use http::{Method, StatusCode, Uri, Version};
 pub use chunked::{Chunked, InvalidChunk, Step};
 pub use fields::{FieldValue, Fields, SpareFields, name};
 pub use framing::{Framing, Options, length};
+pub use low_water::LowWater;
 pub use spare::{Held, Spare, SpareBuffers};
 pub use wire::{BodyError, Found, Incoming, Wire};
 

@@ -115,6 +115,14 @@ async fn secure(
 }
 
 impl Stream {
+    /// What its bytes come from.
+    pub(super) fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.io(),
+        }
+    }
+
     /// Some of a TLS record has come, and not all of it.
     pub(super) fn is_within_record(&self) -> bool {
         match self {

@@ -16,7 +16,7 @@ use tokio::task::coop::{has_budget_remaining, unconstrained};
 use super::connect::Stream;
 use super::error::{AnswerError, UpstreamError};
 use super::head::{self, Head};
-use crate::http1::{Chunked, Framing, Spare, Step};
+use crate::http1::{Chunked, Framing, LowWater, Spare, Step};
 
 /// Bytes there is room for at the first read of an answer. When that comes full, the
 /// answer is read in pieces that are as long as the buffers of [`Spare`]: each read
@@ -44,6 +44,8 @@ pub(super) struct Connection {
     looked_at: usize,
     /// The answer is a long one.
     is_long: bool,
+    /// How much of it is waited for.
+    low_water: LowWater,
     /// The server stopped taking the request: never to be used again.
     spoiled: bool,
     /// How it said so, before the head of its answer.
@@ -98,6 +100,7 @@ impl Connection {
             accepted: 0,
             looked_at: 0,
             is_long: false,
+            low_water: LowWater::default(),
             spoiled: false,
             refused: None,
             spare,
@@ -137,6 +140,7 @@ impl Connection {
         }
         if self.is_long {
             self.is_long = false;
+            self.low_water.rest(self.stream.socket());
             self.spare.buffers.put(std::mem::take(&mut self.input));
         }
     }
@@ -280,7 +284,15 @@ impl Connection {
                     Err(_) => return Poll::Ready(Some(Err(AnswerError::Chunks))),
                 },
             }
-            match ready!(self.poll_fill(cx)) {
+            let polled = self.poll_fill(cx);
+            if let (Framing::Length(left), true) = (&*framing, self.is_long) {
+                match &polled {
+                    Poll::Pending => self.low_water.wait(cx, self.stream.socket(), *left),
+                    Poll::Ready(Ok(length)) => self.low_water.came(*length),
+                    Poll::Ready(Err(_)) => {}
+                }
+            }
+            match ready!(polled) {
                 Ok(0) if *framing == Framing::Close => {
                     *framing = Framing::None;
                     return Poll::Ready(None);

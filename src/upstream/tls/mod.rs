@@ -131,6 +131,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
         Ok(stream)
     }
 
+    /// What the ciphertext comes from.
+    pub(super) fn io(&self) -> &IO {
+        &self.io
+    }
+
     /// Some of a record has come, and not all of it.
     pub(super) fn is_within_record(&self) -> bool {
         !self.session.incoming.is_empty()

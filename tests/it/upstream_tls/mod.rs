@@ -8,13 +8,14 @@ mod server;
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use rustls::{ServerConnection, StreamOwned};
 
 use crate::support::{
-    Answer, Connection, Program, Setup, call, eventually, get, read_body, read_head, serve_each,
+    Answer, Connection, PATIENCE, Program, Setup, call, eventually, get, read_body, read_head,
+    serve_each,
 };
 use server::{Authority, Conduct, End, Server, TOKEN, self_signed};
 
@@ -352,6 +353,88 @@ fn what_has_begun_to_come_behind_an_answer_becomes_no_answer() {
         caller.send_get("/TEL/?Tel=0612345678");
         assert_eq!(caller.answer().text(), "ok");
     }
+}
+
+/// Of a long answer, much is waited for while it comes fast. One that comes slowly is
+/// passed on as it comes, and a short one behind it is not waited for at all.
+#[test]
+fn a_long_answer_that_comes_slowly_is_passed_on_byte_by_byte() {
+    const TOKEN_REPLY: &str = r#"{"access_token":"TK-slow-tls","expires_in":86400}"#;
+    const FAST: usize = 300_000;
+    const SLOW: usize = 20;
+    let of = |body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let long = "x".repeat(2 * FAST + SLOW);
+    let (granted, answer, ok) = (of(TOKEN_REPLY), of(&long), of("ok"));
+    let authority = Authority::new();
+    let (_folder, file) = file_of(&authority);
+    let Conduct::Speaks(config) = authority.identity("127.0.0.1", GOOD) else {
+        unreachable!()
+    };
+    let (taken, wait) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    let ports: Arc<Mutex<Vec<u16>>> = Arc::default();
+    let seen = Arc::clone(&ports);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    serve_each(listener, move |stream| {
+        let port = stream.peer_addr().unwrap().port();
+        let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut stream = BufReader::new(StreamOwned::new(connection, stream));
+        while let Some(head) = read_head(&mut stream) {
+            read_body(&head, &mut stream);
+            let (head, stream) = (String::from_utf8_lossy(&head), stream.get_mut());
+            if head.contains("/oauth/access_token") {
+                stream.write_all(granted.as_bytes()).unwrap();
+                continue;
+            }
+            seen.lock().unwrap().push(port);
+            if head.contains("short") {
+                stream.write_all(ok.as_bytes()).unwrap();
+                continue;
+            }
+            let (first, last) = answer.as_bytes().split_at(answer.len() - FAST);
+            let (fast, slow) = first.split_at(first.len() - SLOW);
+            stream.write_all(fast).unwrap();
+            for byte in slow.chunks(1) {
+                // All there was so far is at the caller's.
+                wait.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+                stream.write_all(byte).unwrap();
+            }
+            stream.write_all(last).unwrap();
+        }
+    });
+    let running = Setup::default()
+        .server(&url)
+        .set("UPSTREAM_CA_FILES", &file)
+        .set("LISTENER_THREADS", "1")
+        .start();
+    running.wait_until_ready();
+    let mut caller = BufReader::new(TcpStream::connect(running.address).unwrap());
+    caller.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+    for _ in 0..2 {
+        let get = b"GET /TEL/?Tel=long HTTP/1.1\r\nHost: x\r\n\r\n";
+        caller.get_mut().write_all(get).unwrap();
+        read_head(&mut caller).unwrap();
+        let mut body = vec![0; FAST];
+        caller.read_exact(&mut body).unwrap();
+        for at in 0..SLOW {
+            taken.send(()).unwrap();
+            let more = caller.read_exact(&mut [0]);
+            assert!(more.is_ok(), "byte {at}: {more:?}");
+        }
+        caller.read_exact(&mut body).unwrap();
+        let get = b"GET /TEL/?Tel=short HTTP/1.1\r\nHost: x\r\n\r\n";
+        caller.get_mut().write_all(get).unwrap();
+        let head = read_head(&mut caller).unwrap();
+        assert_eq!(read_body(&head, &mut caller).unwrap(), b"ok");
+    }
+    let mut ports = ports.lock().unwrap().clone();
+    assert_eq!(ports.len(), 4);
+    ports.dedup();
+    assert_eq!(ports.len(), 1, "the connection has been left");
 }
 
 /// Passes connections on, each after a pause.
