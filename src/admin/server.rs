@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use super::metrics::Exposition;
 use super::{Source, answer};
-use crate::telemetry::Seldom;
+use crate::telemetry::LogThrottle;
 
 /// Most connections at a time; beyond it the oldest is closed.
 const CONNECTIONS: usize = 64;
@@ -58,12 +58,12 @@ pub async fn serve(
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {
-    let failing = Seldom::default();
+    let failing = LogThrottle::default();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                if let Some(times) = failing.happens(Instant::now()) {
+                if let Some(times) = failing.count(Instant::now()) {
                     tracing::warn!(%error, times, "the admin listener cannot accept");
                 }
                 sleep(ACCEPT_PAUSE).await;

@@ -83,7 +83,7 @@ pub(super) enum Reader {
 impl Reader {
     /// Whether the request is the preflight of a page of a listed origin (Fetch §3.2.2).
     #[must_use]
-    pub(super) fn asks_first(&self, request: &RequestHead) -> bool {
+    pub(super) fn is_preflight(&self, request: &RequestHead) -> bool {
         matches!(self, Self::Page(_))
             && request.method == Method::OPTIONS
             && request.fields.contains(name::ACCESS_CONTROL_REQUEST_METHOD)

@@ -33,7 +33,7 @@ pub(super) enum Passage {
     /// `Max-Forwards: 0`, RFC 9110 §7.6.2).
     EndsHere,
     /// It is a browser's preflight, which the proxy answers.
-    AsksFirst,
+    Preflight,
 }
 
 /// Whom the operator lets in by name.
@@ -115,8 +115,8 @@ impl Gate {
         if noted.via && headers::has_been_here(fields) {
             return Err(ProxyError::LoopDetected);
         }
-        if reader.asks_first(request) {
-            return Ok(Passage::AsksFirst);
+        if reader.is_preflight(request) {
+            return Ok(Passage::Preflight);
         }
         if noted.max_forwards && headers::forwards_left(method, fields) == Some(0) {
             return Ok(Passage::EndsHere);
@@ -247,7 +247,7 @@ mod tests {
         let reader = gate.reader(&request.fields, noted);
         match gate.check(&request, noted, &reader) {
             Ok(Passage::GoesOn) => "passes",
-            Ok(Passage::AsksFirst) => "asks first",
+            Ok(Passage::Preflight) => "preflight",
             Ok(Passage::EndsHere) => "ends here",
             Err(error) => error.appearance().code.as_str(),
         }
@@ -346,11 +346,11 @@ mod tests {
         let page = ("origin", "https://intranet.example");
         let asks = ("access-control-request-method", "POST");
         for (method, fields, expected) in [
-            ("OPTIONS", &[host, page, asks][..], "asks first"),
+            ("OPTIONS", &[host, page, asks][..], "preflight"),
             (
                 "OPTIONS",
                 &[host, page, asks, ("max-forwards", "0")],
-                "asks first",
+                "preflight",
             ),
             ("OPTIONS", &[host, page], "passes"),
             ("OPTIONS", &[host, asks], "passes"),

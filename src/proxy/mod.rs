@@ -47,7 +47,7 @@ use crate::caller::Caller;
 use crate::dqe::TokenPath;
 use crate::http1::{Incoming, RequestHead, Response};
 use crate::metrics::{Metrics, WorkerMetrics};
-use crate::telemetry::{Seldom, WorkerLog};
+use crate::telemetry::{LogThrottle, WorkerLog};
 use crate::upstream::Client;
 use admission::{Door, Permit};
 use carry::{InUse, Payload, Place};
@@ -120,7 +120,7 @@ pub struct Worker {
     log: Option<RefCell<WorkerLog>>,
     suspicions: Suspicions,
     /// What happens under pressure, for the log.
-    pressure: [Seldom; 4],
+    pressure: [LogThrottle; 4],
     in_use: InUse,
     /// The licence code, unless it is too short to be told from other text.
     licence: Option<Rc<Secret>>,
@@ -219,8 +219,8 @@ impl Worker {
                     let body = Answer::Own { body: None, call };
                     return Response { head, body };
                 }
-                Ok((Passage::AsksFirst, mut call)) => {
-                    let head = response::permission(&mut call);
+                Ok((Passage::Preflight, mut call)) => {
+                    let head = response::preflight(&mut call);
                     let body = Answer::Own { body: None, call };
                     return Response { head, body };
                 }
@@ -269,7 +269,7 @@ impl Worker {
         });
         let passed = checked.and_then(|passage| match passage {
             Passage::GoesOn => call.find_way(incoming).map(|()| passage),
-            Passage::EndsHere | Passage::AsksFirst => Ok(passage),
+            Passage::EndsHere | Passage::Preflight => Ok(passage),
         });
         match passed {
             Ok(passage) => Ok((passage, call)),
@@ -307,9 +307,9 @@ impl Worker {
             return;
         }
         // Under pressure the same failure comes a thousand times a second.
-        let seldom = self.under_pressure(appearance.code);
-        let times = seldom.and_then(|seldom| seldom.happens(Instant::now()));
-        if seldom.is_some() && times.is_none() {
+        let throttle = self.under_pressure(appearance.code);
+        let times = throttle.and_then(|throttle| throttle.count(Instant::now()));
+        if throttle.is_some() && times.is_none() {
             return;
         }
         let causes =
@@ -325,7 +325,7 @@ impl Worker {
     }
 
     /// What is said now and then only; any other failure is said each time.
-    fn under_pressure(&self, code: Code) -> Option<&Seldom> {
+    fn under_pressure(&self, code: Code) -> Option<&LogThrottle> {
         let codes = [
             Code::TooManyRequests,
             Code::MemoryShort,

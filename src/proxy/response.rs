@@ -99,7 +99,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// What a relay path allows.
 const ALLOW_RELAY: HeaderValue = HeaderValue::from_static("POST");
 
-/// Answers OPTIONS in the server's place (RFC 9110 §9.3.7). With [`permission`]
+/// Answers OPTIONS in the server's place (RFC 9110 §9.3.7). With [`preflight`]
 /// the only 2xx of the proxy's own: the caller has asked for just that.
 pub(super) fn options(call: &mut Call) -> ResponseHead {
     let mut head = no_content(call);
@@ -109,7 +109,7 @@ pub(super) fn options(call: &mut Call) -> ResponseHead {
 }
 
 /// Tells a browser that a page may call.
-pub(super) fn permission(call: &mut Call) -> ResponseHead {
+pub(super) fn preflight(call: &mut Call) -> ResponseHead {
     let mut head = no_content(call);
     let asked = &call.head.fields;
     call.reader.grant(asked, &ALLOW, &mut head.fields);

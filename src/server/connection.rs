@@ -32,7 +32,7 @@ use crate::http1::{
     Found, Framing, Incoming, Options, RequestHead, Response, ResponseHead, Spare, Wire, name,
 };
 use crate::metrics::{HEAD_REFUSALS, Metrics, WorkerMetrics};
-use crate::telemetry::Seldom;
+use crate::telemetry::LogThrottle;
 
 /// Bytes there is room for when a head is read.
 pub(super) const ROOM: usize = 16 * 1024;
@@ -56,7 +56,7 @@ pub(super) struct Shared {
     /// What heads are read into.
     scratch: RefCell<Box<[u8]>>,
     /// Refused heads, for the log; by [`HEAD_REFUSALS`].
-    refusing: [Seldom; HEAD_REFUSALS.len()],
+    refusing: [LogThrottle; HEAD_REFUSALS.len()],
     /// What answers are written from, when nobody does.
     output: Cell<Vec<u8>>,
     pub(super) spare: Rc<Spare>,
@@ -103,7 +103,7 @@ impl Shared {
     fn head_is_refused(&self, caller: IpAddr, invalid: InvalidHead) {
         let kind = invalid.counted();
         self.counts().heads_refused[kind].add(1);
-        let Some(times) = self.refusing[kind].happens(Instant::now()) else {
+        let Some(times) = self.refusing[kind].count(Instant::now()) else {
             return;
         };
         let status = invalid.status().as_u16();

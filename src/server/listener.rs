@@ -29,7 +29,7 @@ use crate::caller::Caller;
 use crate::deadline::Deadlines;
 use crate::http1::{Incoming, RequestHead, Response, Spare};
 use crate::metrics::{Metrics, WorkerMetrics};
-use crate::telemetry::Seldom;
+use crate::telemetry::LogThrottle;
 
 /// Connections the kernel keeps for us until a worker is free; the system's
 /// own limit (`net.core.somaxconn`) may be lower.
@@ -78,9 +78,9 @@ pub struct Acceptor {
     /// Callers being refused.
     refused: Rc<Cell<usize>>,
     /// What happens often under pressure, for the log.
-    shedding: [Seldom; 2],
-    refusing: Seldom,
-    failing: Seldom,
+    shedding: [LogThrottle; 2],
+    refusing: LogThrottle,
+    failing: LogThrottle,
 }
 
 impl Acceptor {
@@ -104,8 +104,8 @@ impl Acceptor {
             crowd,
             refused: Rc::default(),
             shedding: Default::default(),
-            refusing: Seldom::default(),
-            failing: Seldom::default(),
+            refusing: LogThrottle::default(),
+            failing: LogThrottle::default(),
         }
     }
 
@@ -192,7 +192,7 @@ impl Acceptor {
         let address = address.ip().to_canonical();
         if !self.settings.allow.contains(address) {
             self.counts().connections_refused.add(1);
-            if let Some(times) = self.refusing.happens(Instant::now()) {
+            if let Some(times) = self.refusing.count(Instant::now()) {
                 tracing::info!(caller = %address, times, "connection refused: the address is not in listener.allow");
             }
             return;
@@ -225,7 +225,7 @@ impl Acceptor {
     /// No place is left: the caller is told at once instead of waiting for one.
     fn shed(&self, stream: TcpStream, caller: IpAddr, reason: Reason) {
         self.counts().connections_shed[reason as usize].add(1);
-        if let Some(times) = self.shedding[reason as usize].happens(Instant::now()) {
+        if let Some(times) = self.shedding[reason as usize].count(Instant::now()) {
             let setting = reason.setting();
             tracing::warn!(%caller, times, "connection answered with 503: listener.{setting} is reached");
         }
@@ -253,7 +253,7 @@ impl Acceptor {
             return;
         }
         self.counts().accepts_failed.add(1);
-        if let Some(times) = self.failing.happens(Instant::now()) {
+        if let Some(times) = self.failing.count(Instant::now()) {
             tracing::warn!(%error, times, "cannot accept connections; trying again");
         }
         tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -7,14 +7,14 @@ mod access_line;
 mod access_log;
 mod escape;
 mod events;
-mod seldom;
+mod log_throttle;
 #[cfg(test)]
 mod testing;
 mod writer;
 
 pub use access_log::{AccessLog, AccessRecord, WorkerLog};
 pub use events::{EventLog, init};
-pub use seldom::Seldom;
+pub use log_throttle::LogThrottle;
 
 /// What is logged, and how it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::Seldom;
+use super::LogThrottle;
 
 /// How long to wait before asking again, where nothing can be waited for.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -41,7 +41,7 @@ impl Writer {
             sink,
             is_torn: false,
             dropped: Arc::clone(&dropped),
-            failing: tells.then(Seldom::default),
+            failing: tells.then(LogThrottle::default),
         };
         let thread = thread::Builder::new()
             .name(name.to_owned())
@@ -103,7 +103,7 @@ struct Sink {
     /// The last write ended within a line.
     is_torn: bool,
     dropped: Arc<AtomicU64>,
-    failing: Option<Seldom>,
+    failing: Option<LogThrottle>,
 }
 
 impl Sink {
@@ -114,7 +114,7 @@ impl Sink {
             if let Err(error) = self.write(&bytes) {
                 self.dropped.fetch_add(lines, Ordering::Relaxed);
                 let failing = self.failing.as_ref();
-                if failing.is_some_and(|failing| failing.happens(Instant::now()).is_some()) {
+                if failing.is_some_and(|failing| failing.count(Instant::now()).is_some()) {
                     let dropped = self.dropped.load(Ordering::Relaxed);
                     tracing::warn!(%error, dropped, "the access log cannot be written: its lines are lost");
                 }

@@ -24,11 +24,11 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// Keeps the token of `cell` renewed.
 pub(super) async fn run(engine: Arc<Engine>, cell: Arc<Cell>) -> Infallible {
     cell.taken_over();
-    let mut herald = Herald::new(&cell);
+    let mut reporter = Reporter::new(&cell);
     loop {
         let now = Moment::now();
         let (state, is_failing) = cell.look(&now);
-        herald.state_is(state, is_failing);
+        reporter.state_is(state, is_failing);
         let due_in = cell.due_in(&now);
         let turn = if due_in.is_zero() {
             engine.ask_turn(&cell, &now)
@@ -36,7 +36,7 @@ pub(super) async fn run(engine: Arc<Engine>, cell: Arc<Cell>) -> Infallible {
             Err(due_in)
         };
         match turn {
-            Ok(quiet) => renew(&engine, &cell, quiet, &mut herald).await,
+            Ok(quiet) => renew(&engine, &cell, quiet, &mut reporter).await,
             Err(wait) => {
                 tokio::select! {
                     () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
@@ -47,7 +47,7 @@ pub(super) async fn run(engine: Arc<Engine>, cell: Arc<Cell>) -> Infallible {
     }
 }
 
-async fn renew(engine: &Engine, cell: &Cell, quiet: bool, herald: &mut Herald) {
+async fn renew(engine: &Engine, cell: &Cell, quiet: bool, reporter: &mut Reporter) {
     let candidates = engine.candidates();
     let epoch = engine.epoch();
     let outcome = match candidates {
@@ -60,7 +60,7 @@ async fn renew(engine: &Engine, cell: &Cell, quiet: bool, herald: &mut Herald) {
     };
     let now = Moment::now();
     match outcome {
-        Ok(success) => granted(engine, cell, success, &now, herald),
+        Ok(success) => granted(engine, cell, success, &now, reporter),
         Err(failure) => {
             let failed = cell.failed(&failure, &now, chance());
             let (reason, next_try) = engine.settle_failure(cell, &failed, &now);
@@ -70,7 +70,7 @@ async fn renew(engine: &Engine, cell: &Cell, quiet: bool, herald: &mut Herald) {
                 attempt: failed.attempt,
                 detail: failure.detail.as_deref(),
             };
-            herald.failed(&trouble, &now);
+            reporter.failed(&trouble, &now);
             if engine.epoch() != epoch {
                 // It failed with a secret or a client that is no longer used.
                 cell.wake(false);
@@ -120,11 +120,11 @@ async fn try_each(
     Err(refused.unwrap_or_else(nothing))
 }
 
-fn granted(engine: &Engine, cell: &Cell, success: Success, now: &Moment, herald: &mut Herald) {
+fn granted(engine: &Engine, cell: &Cell, success: Success, now: &Moment, reporter: &mut Reporter) {
     let life_was_assumed = success.life_was_assumed;
     let decision = cell.granted(success, now, chance());
     engine.settle_grant(cell, now);
-    herald.granted(&decision, life_was_assumed);
+    reporter.granted(&decision, life_was_assumed);
 }
 
 /// A random number in 0..1. Should the system have none, the middle will do:
@@ -145,7 +145,7 @@ struct Trouble<'a> {
 
 /// Says in the log what has changed, once per change, so that an hour without
 /// an endpoint is a few lines.
-struct Herald {
+struct Reporter {
     scope: &'static str,
     has_been_granted: bool,
     life_warned: bool,
@@ -153,7 +153,7 @@ struct Herald {
     state: TokenState,
 }
 
-impl Herald {
+impl Reporter {
     fn new(cell: &Cell) -> Self {
         Self {
             scope: cell.scope().as_str(),

@@ -45,8 +45,8 @@ enum Kind {
     SetCookie,
     /// `Location`: must not lead past the proxy.
     Location,
-    /// Everything else.
-    End,
+    /// Everything else: end-to-end (RFC 9110 §7.6.1).
+    EndToEnd,
 }
 
 impl Kind {
@@ -62,7 +62,7 @@ impl Kind {
             | Self::Browser
             | Self::MaxForwards
             | Self::Location
-            | Self::End => false,
+            | Self::EndToEnd => false,
         }
     }
 }
@@ -76,12 +76,12 @@ fn kind(name: &[u8]) -> Kind {
         6 => match name {
             b"cookie" | b"expect" => Kind::Inside,
             b"origin" => Kind::Browser,
-            _ => Kind::End,
+            _ => Kind::EndToEnd,
         },
         7 => match name {
             b"cookie2" | b"referer" => Kind::Inside,
             b"trailer" | b"upgrade" => Kind::HopByHop,
-            _ => Kind::End,
+            _ => Kind::EndToEnd,
         },
         8 if name == b"location" => Kind::Location,
         9 if matches!(name, b"forwarded" | b"x-real-ip" | b"client-ip") => Kind::Inside,
@@ -89,13 +89,13 @@ fn kind(name: &[u8]) -> Kind {
             b"connection" => Kind::Connection,
             b"keep-alive" => Kind::HopByHop,
             b"set-cookie" => Kind::SetCookie,
-            _ => Kind::End,
+            _ => Kind::EndToEnd,
         },
         11 if name == b"set-cookie2" => Kind::SetCookie,
         12 => match name {
             b"x-request-id" => Kind::RequestId,
             b"max-forwards" => Kind::MaxForwards,
-            _ => Kind::End,
+            _ => Kind::EndToEnd,
         },
         13 if name == b"authorization" => Kind::Ours,
         14 => match name {
@@ -111,7 +111,7 @@ fn kind(name: &[u8]) -> Kind {
         19 if name == b"proxy-authorization" => Kind::HopByHop,
         25 if name == b"proxy-authentication-info" => Kind::HopByHop,
         11.. => forwarding(name),
-        _ => Kind::End,
+        _ => Kind::EndToEnd,
     }
 }
 
@@ -131,7 +131,7 @@ fn forwarding(name: &[u8]) -> Kind {
                 | b"x-rewrite-url"
                 | b"x-envoy-external-address"
         );
-    if inside { Kind::Inside } else { Kind::End }
+    if inside { Kind::Inside } else { Kind::EndToEnd }
 }
 
 /// What one look over the caller's fields has found, so that nobody has to
@@ -162,7 +162,7 @@ impl Noted {
         for (name, value) in fields.iter() {
             noted.size += name.len() + ": \r\n".len() + value.len();
             match kind(name) {
-                Kind::End
+                Kind::EndToEnd
                 | Kind::Ours
                 | Kind::SetCookie
                 | Kind::Location
@@ -207,7 +207,7 @@ pub(super) fn outgoing<'a>(
         Nominated(Vec::new())
     };
     let kept = received.iter().filter(move |(name, _)| match kind(name) {
-        Kind::End | Kind::MaxForwards | Kind::SetCookie | Kind::Location => {
+        Kind::EndToEnd | Kind::MaxForwards | Kind::SetCookie | Kind::Location => {
             if *name == name::CONTENT_LENGTH.as_bytes() {
                 own.length.is_none()
             } else {
