@@ -1,13 +1,13 @@
-//! At most so many at the same time, over all worker threads: of requests being
-//! answered, of requests at a server. Neither locks nor waits.
+//! A limit on how many of something there are at the same time, over all worker
+//! threads: requests being answered, requests at a server. Neither locks nor waits.
 //!
 //! A counter that all threads count in moves from one processor to the other
 //! with each request. So the places are dealt out: a thread takes from its own
 //! and gives back there. Only when it has none it looks at those of the others,
 //! and takes one where it finds one: nobody is refused while a place is free.
 //!
-//! How many there are may change while they are in use. Places that are to go and are
-//! taken are owed: who gives one back gives it up.
+//! The limit may change while places are taken. When it shrinks below what is taken, the
+//! difference is owed: places that are given back vanish until nothing is owed.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct Quota {
 struct Places(AtomicUsize);
 
 impl Quota {
-    /// `most` places for so many threads.
+    /// `most` places for this many threads.
     #[must_use]
     pub fn new(most: usize, threads: usize) -> Arc<Self> {
         let threads = threads.max(1);
@@ -132,7 +132,7 @@ impl Drop for Place {
         if quota.owed.now() > 0 && quota.owed.take_one() {
             return;
         }
-        // It stays where it was of use, whosever it was before.
+        // It stays with the thread that used it, wherever it came from.
         quota.free[*own].put(1);
     }
 }
@@ -166,7 +166,7 @@ impl Places {
     }
 }
 
-/// So many places, dealt out to so many.
+/// `places` dealt out to `parts`, as evenly as possible.
 fn dealt(places: usize, parts: usize) -> impl Iterator<Item = usize> {
     (0..parts).map(move |index| places / parts + usize::from(index < places % parts))
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::proxy::Admission;
 
-/// Distance of two looks. What comes in meanwhile is bounded by what is left then.
+/// Time between two looks. What is let in meanwhile is bounded by what each look finds
+/// left.
 const LOOK: Duration = Duration::from_millis(100);
 /// Memory is no longer short below this part of the limit, in percent.
 const ENOUGH: u64 = 95;
@@ -19,7 +20,7 @@ const BASE: u64 = 16 * 1024 * 1024;
 /// some 200 KiB that it takes when both its bodies stand still at the same time. Over
 /// HTTPS that may be 80 KiB more.
 const OF_REQUEST: u64 = 256 * 1024;
-/// One part in so many of what there is for requests is for answers that their callers
+/// One part in this many of the memory for requests is for answers that their callers
 /// do not take.
 const HELD: u64 = 5;
 /// Requests there is always room for.
@@ -31,8 +32,8 @@ pub(super) fn requests_within(limit: u64) -> usize {
     usize::try_from(requests).unwrap_or(usize::MAX).max(FEWEST)
 }
 
-/// How many bytes of answers each of so many threads holds for callers who do not take
-/// them, before it reads answers in shorter pieces.
+/// How many bytes of answers each of `threads` holds for callers who do not take them
+/// before it reads answers in shorter pieces.
 pub(super) fn held_within(limit: u64, threads: usize) -> usize {
     let held = limit.saturating_sub(BASE) / HELD;
     usize::try_from(held).unwrap_or(usize::MAX) / threads.max(1)
@@ -72,8 +73,8 @@ fn granted(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> {
 
 /// Resident memory in bytes, where the system tells it as Linux does.
 pub(super) fn resident() -> Option<u64> {
-    // In one read: reading a file whose length is not told takes a dozen, five times
-    // a second.
+    // In one read: reading a file of unknown length takes a dozen system calls, and this
+    // happens ten times a second.
     let mut status = [0; 4096];
     let length = File::open("/proc/self/status")
         .ok()?
@@ -133,9 +134,9 @@ impl Watch {
     }
 
     /// How many requests may be in flight until the next look: those that were at the
-    /// last one and still are, what they take being in `resident`, and as many as
-    /// surely fit into what is left. Those that have come since the last look may be
-    /// about to take theirs. Never fewer than there is certainly room for.
+    /// last one and still are, whose memory is in `resident` already, and as many as
+    /// surely fit into what is left. Requests that have come since the last look may
+    /// not have taken theirs yet. Never fewer than there is certainly room for.
     fn requests(&mut self, resident: u64, in_flight: usize) -> usize {
         let with_one_more = resident.saturating_add(OF_REQUEST);
         self.is_short = is_short(with_one_more, self.limit, self.is_short);

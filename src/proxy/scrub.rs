@@ -5,9 +5,9 @@
 //!
 //! The token in use is looked for in every spelling an answer may give it:
 //! percent-encoded, once or twice, and JSON-escaped, once or more. Its longest
-//! run of letters and digits is written alike in all of them, so that is
-//! searched, and the rest is compared around it. The client secret is not looked for: it
-//! goes to the token endpoint alone.
+//! run of letters and digits is written alike in all of them, so that run is
+//! searched, and the rest is compared around it. The client secret is not looked
+//! for: it goes to the token endpoint alone.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -161,7 +161,7 @@ fn longest_run(value: &[u8]) -> Range<usize> {
 const LONGEST_SPELLING: usize = 9;
 
 enum Spelled {
-    /// In so many bytes.
+    /// In this many bytes.
     Yes(usize),
     No,
     /// The text ends before it can be told.

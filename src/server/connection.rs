@@ -36,8 +36,8 @@ use crate::telemetry::LogThrottle;
 
 /// Bytes there is room for when a head is read.
 pub(super) const ROOM: usize = 16 * 1024;
-/// Fewest bytes of a head that are read, however few are allowed: whoever
-/// answers has more to say about it.
+/// Heads are read up to this length even where fewer bytes are allowed: the request
+/// path refuses them then, with a better answer than is possible here.
 const LEAST_HEAD: usize = 8 * 1024;
 
 /// Longest time, and most bytes, that are read and dropped after the last answer.
@@ -57,7 +57,7 @@ pub(super) struct Shared {
     scratch: RefCell<Box<[u8]>>,
     /// Refused heads, for the log; by [`HEAD_REFUSALS`].
     refusing: [LogThrottle; HEAD_REFUSALS.len()],
-    /// What answers are written from, when nobody does.
+    /// The buffer that answers are written from, while no answer is.
     output: Cell<Vec<u8>>,
     pub(super) spare: Rc<Spare>,
     /// What answers requests of HTTP/2.
@@ -98,8 +98,7 @@ impl Shared {
         &self.metrics.workers[self.worker]
     }
 
-    /// No request has come of what `caller` sent, so that nobody else counts or
-    /// logs it.
+    /// Counts and logs that what `caller` sent is no request; nobody else does.
     fn head_is_refused(&self, caller: IpAddr, invalid: InvalidHead) {
         let kind = invalid.counted();
         self.counts().heads_refused[kind].add(1);

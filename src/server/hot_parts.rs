@@ -1,5 +1,5 @@
-//! Doors for `benches/hot_parts.rs` and `fuzz/`, which time and try what is
-//! private to this part. Nothing else comes in by them.
+//! Opens what is private to this part to `benches/hot_parts.rs`, which times it,
+//! and to `fuzz/`, which tries it. Nothing else uses this.
 
 use http::{StatusCode, Version};
 

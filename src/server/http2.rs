@@ -1,7 +1,7 @@
 //! A caller's connection on which HTTP/2 is spoken without TLS, known beforehand
 //! (RFC 9113 §3.3). Frames, windows and the compression of heads are hyper's;
-//! here are its limits and its time-outs. Who waits for a 100 (Continue) is not
-//! told to go on: hyper has no way to say it.
+//! here are its limits and its time-outs. A caller that waits for a 100 (Continue)
+//! gets none: hyper has no way to send it.
 
 use std::cell::Cell;
 use std::convert::Infallible;

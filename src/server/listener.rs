@@ -85,7 +85,7 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// `places` and `crowd` are shared by all threads; `worker` is the index of this
-    /// thread's counters in `metrics`; `spare` is what requests are read into and answers written from.
+    /// thread's counters in `metrics`; `spare` has the buffers of this thread.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -109,15 +109,15 @@ impl Acceptor {
         }
     }
 
-    /// What answers requests on the streams of HTTP/2, where it is let in. Without it
-    /// nothing of HTTP/2 is understood.
+    /// Sets what answers requests on streams of HTTP/2. Without it a connection of
+    /// HTTP/2 is refused.
     pub fn on_streams<H, F, B>(&self, handler: H)
     where
         H: Fn(RequestHead, Incoming, Caller) -> F + 'static,
         F: Future<Output = Response<B>> + 'static,
         B: Body<Data = Bytes> + 'static,
     {
-        // Whoever came first stays.
+        // A second handler is ignored.
         let _ = self.shared.on_streams.set(stream::handler(handler));
     }
 
@@ -162,9 +162,9 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Who waits in the backlog has been accepted by the kernel already and is
-    /// served. Asked of the socket itself: the runtime knows only what its poller
-    /// has seen, and yields now and then.
+    /// Serves the callers in the backlog, whose connections the kernel has accepted
+    /// already. Asks the socket itself: the runtime knows only what its poller has
+    /// seen, and yields now and then.
     fn take_backlog<H, F, B>(&self, listener: TcpListener, handler: &H) -> io::Result<()>
     where
         H: Fn(RequestHead, Incoming, Caller) -> F + Clone + 'static,
@@ -212,8 +212,8 @@ impl Acceptor {
         let shared = Rc::clone(&self.shared);
         let serving =
             connection::serve(stream, address, registered, shared.clone(), handler.clone());
-        // In a place of its own: the runtime moves a task's future about, three times at
-        // its end alone, and this one has some KiB.
+        // On the heap: the runtime moves a task's future several times, three at its end
+        // alone, and this one has some KiB.
         let serving = Box::pin(serving);
         tokio::task::spawn_local(async move {
             serving.await;
@@ -240,7 +240,7 @@ impl Acceptor {
         });
     }
 
-    /// What failed once goes on failing until something is closed.
+    /// Waits after a failed accept: it goes on failing until something is closed.
     async fn pause_after(&self, error: &io::Error) {
         let gone = matches!(
             error.kind(),

@@ -1,5 +1,5 @@
-//! Accepts callers' connections and speaks HTTP/1 with them, and HTTP/2 where it
-//! is let in. Knows no route and no token.
+//! Accepts callers' connections and speaks HTTP/1 with them, and HTTP/2 where it is
+//! switched on. Knows no route and no token.
 
 mod answer_head;
 mod connection;

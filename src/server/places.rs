@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Descriptors for everything but callers and the way to the server: logs, the
+/// Descriptors for everything but callers and connections to the server: logs, the
 /// admin listener, token requests, the runtimes' own.
 const OTHERS: usize = 64;
 /// Most callers when the system would allow more and nobody has said so.
@@ -62,8 +62,8 @@ impl Drop for Place {
     }
 }
 
-/// A caller may need two descriptors, its own and one to the server, where some
-/// are kept unused besides: so a caller counts for three.
+/// A caller may need two descriptors, its own and one to the server, and some unused
+/// connections to the server are kept besides: so it counts as three.
 fn most_with(open_files: Option<usize>) -> usize {
     let for_callers = open_files.map_or(MOST, |limit| limit.saturating_sub(OTHERS) / 3);
     for_callers.clamp(FEWEST, MOST)

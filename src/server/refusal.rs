@@ -18,7 +18,7 @@ pub(super) enum Reason {
     CallerHasEnough,
 }
 
-/// Said as the proxy's own answers are (RFC 9457, RFC 9209).
+/// Written as the proxy's other answers of its own are (RFC 9457, RFC 9209).
 macro_rules! answer {
     ($code:literal, $detail:literal, $length:literal) => {
         concat!(
@@ -70,8 +70,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Most bytes of it that are read and dropped meanwhile.
 const MOST_DROPPED: u64 = 256 * 1024;
 
-/// Answers and closes. What the caller has sent is read first, since a socket
-/// closed with unread bytes is reset and its answer lost.
+/// Answers and closes. Before it closes, it reads and drops what the caller has sent:
+/// a socket closed with unread bytes is reset, and its answer lost.
 pub(super) async fn refuse(mut stream: TcpStream, reason: Reason) {
     let refusing = async {
         stream.write_all(reason.answer().as_bytes()).await?;
@@ -80,7 +80,7 @@ pub(super) async fn refuse(mut stream: TcpStream, reason: Reason) {
         tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
         io::Result::Ok(())
     };
-    // Whether it has read the answer in time is its own affair.
+    // A caller that does not read the answer in time goes without it.
     let _ = tokio::time::timeout(PATIENCE, refusing).await;
 }
 

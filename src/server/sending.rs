@@ -222,7 +222,7 @@ impl Sending {
     }
 }
 
-/// What an answer says is its caller's own business.
+/// Without the bytes: they may be personal data.
 impl fmt::Debug for Sending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sending")

@@ -1,5 +1,5 @@
-//! One request and its answer on a stream of HTTP/2: theirs made ours, and ours
-//! theirs (RFC 9113 §8).
+//! One request and its answer on a stream of HTTP/2 (RFC 9113 §8): hyper's types
+//! turned into ours, and ours into hyper's.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -21,8 +21,8 @@ use crate::http1::{
 /// the request's to wait for, so it is little, however long a piece has come.
 const LONGEST_PIECE: usize = 16 * 1024;
 
-/// Answers the requests of streams, whatever its own types: what a stream costs, a
-/// few allocations do not add to.
+/// Answers the requests of streams. Boxed: beside what a stream costs, a few
+/// allocations do not matter.
 pub(super) type Handler = Rc<dyn Fn(RequestHead, Incoming, Caller) -> Answering>;
 type Answering = Pin<Box<dyn Future<Output = Response<AnyBody>>>>;
 type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BreaksOff>>>;
@@ -38,7 +38,7 @@ where
         let answering = handler(head, incoming, caller);
         Box::pin(async move {
             let Response { head, body } = answering.await;
-            // Why an answer breaks off is whoever answers' to tell.
+            // Why an answer breaks off is logged by whoever answers.
             let body: AnyBody = Box::pin(body.map_err(|_| BreaksOff));
             Response { head, body }
         })

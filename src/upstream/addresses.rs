@@ -1,6 +1,6 @@
-//! Where the server's name leads. Looking that up takes a thread that blocks, and
-//! as a rule a word with a name server, so connections that are made at about the
-//! same time share one look.
+//! The addresses of the server's name. Looking them up blocks a thread and usually asks
+//! a name server, so connections that are made at about the same time share one
+//! look-up.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -13,8 +13,8 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use tokio::time::Instant;
 
-/// How long what a look brought is good for. After an outage of the server every
-/// call makes a connection; a change of the name is followed all the same.
+/// How long the result of a look-up is used. After an outage of the server every call
+/// makes a connection; a change of the name's addresses is still followed soon.
 const GOOD_FOR: Duration = Duration::from_secs(5);
 
 /// Addresses, in the resolver's order, or why there are none.
@@ -31,11 +31,11 @@ struct Look {
 }
 
 impl Addresses {
-    /// What was found a moment ago, or what `look_up` finds now, which may be asked by
-    /// several at once. Who leaves leaves it to the others.
+    /// The addresses found within the last [`GOOD_FOR`], or what `look_up` finds now. Calls
+    /// at the same time share one look-up, which goes on when one of them is dropped.
     ///
     /// # Errors
-    /// Those of `look_up`. Whoever comes after one asks anew.
+    /// Those of `look_up`. The call after a failure looks up again.
     pub(super) async fn get<F, A>(
         &self,
         look_up: impl FnOnce() -> F,
@@ -74,7 +74,8 @@ impl Addresses {
         known.insert(look).clone()
     }
 
-    /// None of them has let anybody in: the name may lead elsewhere by now.
+    /// Forgets the addresses, none of which has accepted a connection: the name may lead
+    /// elsewhere by now.
     pub(super) fn forget(&self) {
         *self.0.borrow_mut() = None;
     }

@@ -78,7 +78,7 @@ struct Open {
     connection: Box<Connection>,
     /// Number of the policy it was made with.
     policy: u32,
-    /// When it has been used long enough.
+    /// When it is to be replaced; see [`Settings::max_lifetime`].
     retires: Instant,
     closed: Rc<Cell<u64>>,
 }
@@ -247,8 +247,8 @@ pub struct Outgoing<'a, T, F, B> {
     pub method: &'a Method,
     /// Appends path and query.
     pub target: T,
-    /// Name, in lower case, and value of every field but `Host` and `Transfer-Encoding`; `Content-Length` among
-    /// them when the body's length is known.
+    /// Name, in lower case, and value of every field but `Host` and
+    /// `Transfer-Encoding`; with `Content-Length` when the body's length is known.
     pub fields: F,
     /// The body; `None` when there is none.
     pub body: Option<B>,

@@ -26,12 +26,13 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// How long one address is waited for before the next is tried besides
+/// How long one address is waited for before the next is tried beside it
 /// (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Opens a connection. Addresses are tried in the resolver's order, one that does
-/// not answer beside the next; the first that accepts is taken.
+/// Opens a connection. Addresses are tried in the resolver's order; when one does not
+/// answer in [`ATTEMPT_DELAY`], the next is tried beside it. The first that accepts is
+/// taken.
 ///
 /// Has no deadline of its own: whoever awaits it sets one.
 pub(super) async fn connect(
@@ -73,7 +74,7 @@ async fn first_to_accept(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
         };
         match outcome {
             Some(Ok(stream)) => return Ok(stream),
-            // The next address would want the same.
+            // The next address would need a descriptor too.
             Some(Err(error)) if is_no_socket_left(&error) => return Err(error),
             Some(Err(error)) => refused = error,
             None => {}

@@ -114,8 +114,8 @@ impl Connection {
         if !self.input.is_empty() || self.poll_fill(&mut context).is_ready() {
             return false;
         }
-        // A task that has read much in its turn is told that there is nothing, whatever
-        // there is; here that would be taken at its word.
+        // The runtime tells a task that has read much in its turn that there is nothing to
+        // read, whatever there is. That must not pass for quiet.
         (has_budget_remaining() || self.brings_nothing()) && !self.stream.is_within_record()
     }
 
@@ -374,7 +374,7 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// So many bytes off the front of what has been read.
+    /// Takes `length` bytes off the front of what has been read.
     fn take_input(&mut self, length: usize) -> Bytes {
         if self.is_long && length == self.input.len() {
             // Nobody else has a part of the buffer: it can be given back when the piece

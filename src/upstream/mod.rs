@@ -33,16 +33,16 @@ pub struct Settings {
     /// Unused connections kept per worker thread.
     pub max_idle: usize,
     /// How long a connection is used before a new one takes its place, which may lead
-    /// to another address of the server; up to a quarter less for some, so that they
-    /// do not all end together.
+    /// to another address of the server; up to a quarter less for some, so that
+    /// connections made together do not end together.
     pub max_lifetime: Duration,
     /// Most requests at the server at the same time, over all worker threads; 0 is any number.
     pub max_requests: usize,
 }
 
 impl Settings {
-    /// The places for requests at the server, for the clients of so many threads;
-    /// `None` when any number may be there.
+    /// The places for requests at the server, for the clients of this many threads;
+    /// `None` when their number is not limited.
     #[must_use]
     pub fn limit(&self, threads: usize) -> Option<Arc<Quota>> {
         (self.max_requests > 0).then(|| Quota::new(self.max_requests, threads))

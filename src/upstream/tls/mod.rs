@@ -27,8 +27,8 @@ mod tests;
 
 /// Longest record, its header included (RFC 8446 §5.2, with what TLS 1.2 adds).
 const RECORD: usize = 5 + (1 << 14) + 2048;
-/// Most bytes of ciphertext that are kept for want of the rest: handshake messages
-/// of 64 KiB, which rustls takes at most, in records.
+/// Most bytes of ciphertext that are kept until the rest comes: handshake messages of
+/// 64 KiB, the longest that rustls takes, in records.
 const MOST_KEPT: usize = (1 << 16) + RECORD;
 /// Most ciphertext that is read at once. Twice or half as much costs the same.
 const MOST_READ: usize = 128 * 1024;
@@ -290,7 +290,7 @@ impl Session {
         }
     }
 
-    /// Keeps what was not taken in for want of its end.
+    /// Keeps an incomplete record until the rest of it comes.
     fn keep(&mut self, rest: &[u8]) {
         if rest.is_empty() {
             if self.incoming.capacity() > 0 {
