@@ -24,7 +24,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::addresses::Addresses;
 use super::connect::connect;
 use super::connection::{Awaited, Connection, Uploading};
-use super::head;
+use super::request_head;
 use super::tls::Scratch;
 use super::{AnswerError, Settings, UpstreamError};
 use crate::http1::{Chunked, Framing, Response, Spare};
@@ -282,7 +282,7 @@ impl Lease {
     ) -> impl Future<Output = Result<Response<AnswerBody<B>>, UpstreamError>> {
         let connection = &mut *self.open.connection;
         let to_head = *request.method == Method::HEAD;
-        let framing = head::write_request(
+        let framing = request_head::write_request(
             &mut connection.output,
             request.method,
             request.target,

@@ -13,9 +13,9 @@ use http_body::Body;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::task::coop::{has_budget_remaining, unconstrained};
 
+use super::answer_head::{self, Head, InvalidHead};
 use super::connect::Stream;
 use super::error::{AnswerError, UpstreamError};
-use super::head::{self, Head};
 use crate::http1::{Chunked, Framing, LowWater, Spare, Step};
 
 /// Bytes there is room for at the first read of an answer. When that comes full, the
@@ -194,7 +194,7 @@ impl Connection {
                 }
                 awaited.interim += 1;
                 if awaited.interim > MOST_INTERIM {
-                    return Poll::Ready(Err(UpstreamError::Invalid(head::InvalidHead::TooLarge)));
+                    return Poll::Ready(Err(UpstreamError::Invalid(InvalidHead::TooLarge)));
                 }
                 continue;
             }
@@ -206,7 +206,7 @@ impl Connection {
                 }
                 // It broke off in the middle of its head.
                 Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(Err(UpstreamError::Invalid(head::InvalidHead::Syntax)));
+                    return Poll::Ready(Err(UpstreamError::Invalid(InvalidHead::Syntax)));
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(source)) => {
@@ -222,8 +222,8 @@ impl Connection {
         if self.input.is_empty() {
             return Ok(None);
         }
-        if !head::begins_like_an_answer(&self.input) {
-            return Err(UpstreamError::Invalid(head::InvalidHead::Syntax));
+        if !answer_head::begins_like_an_answer(&self.input) {
+            return Err(UpstreamError::Invalid(InvalidHead::Syntax));
         }
         // A head that trickles in is not parsed again for each byte of it.
         let fresh = &self.input[self.looked_at.saturating_sub(3)..];
@@ -233,14 +233,14 @@ impl Connection {
                 .any(|pair| pair == b"\n\r" || pair == b"\n\n");
         if may_end
             && let Some(head) =
-                head::read_answer(&mut self.input, awaited.to_head, &self.spare.fields)?
+                answer_head::read_answer(&mut self.input, awaited.to_head, &self.spare.fields)?
         {
             self.looked_at = 0;
             return Ok(Some(head));
         }
         self.looked_at = self.input.len();
-        if self.input.len() > head::LONGEST_HEAD {
-            return Err(UpstreamError::Invalid(head::InvalidHead::TooLarge));
+        if self.input.len() > answer_head::LONGEST_HEAD {
+            return Err(UpstreamError::Invalid(InvalidHead::TooLarge));
         }
         Ok(None)
     }

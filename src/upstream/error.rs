@@ -2,7 +2,7 @@
 
 use std::io;
 
-pub use super::head::InvalidHead;
+pub use super::answer_head::InvalidHead;
 
 /// A failed attempt to send one request.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,8 @@ use bytes::{Bytes, BytesMut};
 use http::header::HeaderValue;
 use http::{Method, StatusCode};
 
-use super::head::{self, InvalidHead};
+use super::answer_head::{self, InvalidHead};
+use super::request_head;
 use crate::http1::{Chunked, Fields, Framing, SpareFields, Step};
 
 /// Appends the head of a GET with these fields.
@@ -16,12 +17,15 @@ pub fn write_get<'a>(
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) {
     let target = |out: &mut BytesMut| out.extend_from_slice(target.as_bytes());
-    head::write_request(out, &Method::GET, target, host, fields, true);
+    request_head::write_request(out, &Method::GET, target, host, fields, true);
 }
 
 /// Takes an answer's head off `input`; `None` when it is incomplete or refused.
 pub fn read_answer(input: &mut BytesMut, spare: &SpareFields) -> Option<(StatusCode, Fields)> {
-    let head = head::read_answer(input, false, spare).ok().flatten()?.head;
+    let head = answer_head::read_answer(input, false, spare)
+        .ok()
+        .flatten()?
+        .head;
     Some((head.status, head.fields))
 }
 
@@ -56,10 +60,10 @@ pub enum BodyEnd {
 /// # Errors
 /// The head is refused.
 pub fn take_head(input: &mut BytesMut, to_head: bool) -> Result<Option<AnswerHead>, InvalidHead> {
-    if !head::begins_like_an_answer(input) {
+    if !answer_head::begins_like_an_answer(input) {
         return Err(InvalidHead::Syntax);
     }
-    let head = head::read_answer(input, to_head, &SpareFields::default())?;
+    let head = answer_head::read_answer(input, to_head, &SpareFields::default())?;
     Ok(head.map(|head| AnswerHead {
         status: head.head.status,
         fields: head.head.fields,

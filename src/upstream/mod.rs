@@ -2,13 +2,14 @@
 //! send a request on them. Knows no token and no route.
 
 mod addresses;
+mod answer_head;
 mod client;
 mod connect;
 mod connection;
 mod error;
-mod head;
 #[doc(hidden)]
 pub mod hot_parts;
+mod request_head;
 mod server;
 mod tls;
 

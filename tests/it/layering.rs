@@ -184,7 +184,7 @@ fn words_of_one_place_stand_nowhere_else() {
             &[
                 "http1/fields.rs",
                 "server/request_head/mod.rs",
-                "upstream/head.rs",
+                "upstream/answer_head.rs",
             ],
         ),
         ("UnbufferedClientConnection", &["upstream/tls/mod.rs"]),
