@@ -428,8 +428,8 @@ impl Connection {
         asked.is_kept = asked.is_kept
             && !shared.draining.get()
             && !says_close()
-            // Somebody who still reads the request's body will have read all of it, or
-            // the connection ends without having said so.
+            // While the request's body is still being read, it counts as one that will be
+            // read to its end; if it is not, the connection ends unannounced.
             && (self.wire.has_reader() || self.is_body_over(cx));
         let length = if body.is_end_stream() {
             Some(0)

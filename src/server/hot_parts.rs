@@ -17,7 +17,7 @@ pub struct Received {
     pub framing: Framing,
     /// Another request may follow on the connection.
     pub is_kept: bool,
-    /// The caller waits for a word before it sends the body.
+    /// The caller waits for a 100 (Continue) before it sends the body.
     pub expects: bool,
 }
 

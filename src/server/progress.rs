@@ -83,7 +83,7 @@ impl Progress {
     /// Its answer has been written, and another request may follow.
     pub(super) fn request_ended(&self) {
         self.deadline.clear_total();
-        // What was said of its answer is no word about the next one.
+        // What held for its answer does not hold for the next one.
         self.closing.set(Closing::SaysNothing);
         self.is_last_look.set(false);
         self.idles();

@@ -44,7 +44,7 @@ pub fn init(settings: &Settings) -> io::Result<EventLog> {
         has_colours,
         writer.hand_over(),
     );
-    // Somebody else's subscriber is as good as ours for what called us twice.
+    // It fails when there is a subscriber already, which then stays.
     let _ = tracing::dispatcher::set_global_default(dispatch);
     Ok(EventLog { writer })
 }

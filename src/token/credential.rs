@@ -81,8 +81,8 @@ pub(super) struct Credential {
     streak: u32,
     /// Probes in a row without a clear answer.
     unclear: u32,
-    /// While nothing is granted: the cell that asks for all. The others' calls
-    /// go alone, so that a credential that is refused slowly costs few.
+    /// While nothing is granted: the cell that asks for all. The other cells make one
+    /// call at a time, so that a credential that is refused slowly costs few calls.
     leader: Option<usize>,
     others: Others,
 }
@@ -159,7 +159,7 @@ impl Credential {
     }
 
     /// Whether an attempt that was refused may try the credential's other
-    /// secrets; takes the permission when it may. While nothing has been granted
+    /// secrets; that uses the permission up. While nothing has been granted
     /// with them, once is enough for all cells: a licence code that is wrong
     /// refuses every secret.
     pub(super) fn may_try_others(&mut self) -> bool {

@@ -140,8 +140,8 @@ impl Engine {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// The secrets an attempt may use, the best first. A refused credential is
-    /// only looked at, by one call, for which they take turns.
+    /// The secrets an attempt may use, the best first. While the credential is refused,
+    /// an attempt is one call with one of them; they take turns.
     pub(super) fn candidates(&self) -> Result<Vec<Candidate>, SecretError> {
         let mut candidates = locked(&self.secrets).candidates()?;
         let credential = locked(&self.credential);

@@ -25,7 +25,7 @@ pub(super) struct Forcing {
 
 impl Forcing {
     /// How long a rejected token of this life has to wait until it may force
-    /// a renewal; takes the permission when that is no time. A token that
+    /// a renewal; zero uses the permission up. A token that
     /// never worked waits for the gap, which doubles while such tokens follow
     /// each other: no renewal loop. One that `had_worked` was revoked, so a
     /// new one is likely to work, and its gap is a tenth.

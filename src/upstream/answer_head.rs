@@ -146,8 +146,8 @@ impl Said {
             || status.is_informational()
             || status == StatusCode::NO_CONTENT
             || status == StatusCode::NOT_MODIFIED;
-        // What this status does not have, and is announced all the same, may come: it
-        // would be the next answer.
+        // A 204 has no body. One that is announced all the same may come, and would be
+        // taken for the next answer.
         reusable &= status != StatusCode::NO_CONTENT || self.delimited.announces_nothing();
         let framing = match self.delimited {
             Delimited { chunked: true, .. } if is_http_10 => {

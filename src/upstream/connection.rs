@@ -182,7 +182,8 @@ impl Connection {
             }
         }
         loop {
-            // Whoever has said something, if only 1xx, had not closed an idle connection.
+            // A server that has sent anything, if only 1xx, had not closed the connection
+            // as idle.
             let reused = awaited.reused && awaited.interim == 0;
             if let Some(head) = self.take_head(awaited)? {
                 let status = head.head.status;

@@ -172,7 +172,7 @@ impl Wire {
     }
 
     /// A request has been taken off whose body is delimited like this. `expects`:
-    /// its caller waits for a word before it sends the body.
+    /// its caller waits for a 100 (Continue) before it sends the body.
     #[must_use]
     pub fn begin_body(self: &Rc<Self>, framing: Framing, expects: bool) -> Incoming {
         let coding = match framing {
@@ -217,7 +217,7 @@ impl Wire {
     }
 
     /// Reads and drops what has come of a body that nobody reads; whether that was
-    /// all of it. Who waits for a word before sending it never gets one.
+    /// all of it. A caller that waits for a 100 (Continue) gets none.
     pub fn drain(&self, cx: &mut Context<'_>) -> bool {
         self.expects.set(false);
         let mut dropped = 0;
@@ -231,8 +231,8 @@ impl Wire {
         self.is_body_whole()
     }
 
-    /// No request is in flight: drops empty lines in front of the next one, and gives
-    /// back what buffers are empty.
+    /// To be called when no request is in flight: drops empty lines in front of the next
+    /// one, and frees the buffer when it is empty.
     pub fn rest(&self) {
         let mut input = self.input.borrow_mut();
         let dropped = empty_lines(&input);

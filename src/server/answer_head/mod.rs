@@ -50,7 +50,7 @@ pub(super) fn write_answer(
             // The connection is this side's own.
             10 if name == b"connection" => continue,
             14 if name == b"content-length" => {
-                // One, and none that says nothing: another framing would stand beside it.
+                // One at most, and only a number: the body is framed in another way else.
                 match http1::length(value) {
                     Some(length) if said_length.is_none() => said_length = Some(length),
                     Some(_) | None => continue,

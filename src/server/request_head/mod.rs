@@ -34,7 +34,7 @@ pub(super) struct Request {
     pub(super) framing: Framing,
     /// Another request may follow on the connection.
     pub(super) is_kept: bool,
-    /// The caller waits for a word before it sends the body.
+    /// The caller waits for a 100 (Continue) before it sends the body.
     pub(super) expects: bool,
 }
 

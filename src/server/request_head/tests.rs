@@ -35,7 +35,7 @@ fn a_preface_is_told_from_what_is_no_head_where_it_is_looked_for() {
 }
 
 /// How the body is delimited, whether another request may follow, and whether
-/// the caller waits for a word.
+/// the caller waits for a 100 (Continue).
 fn framed(text: &str) -> Result<Option<(Framing, bool, bool)>, InvalidHead> {
     let framed = |request: Request| (request.framing, request.is_kept, request.expects);
     Ok(read(text.as_bytes())?.map(|(request, _)| framed(request)))
