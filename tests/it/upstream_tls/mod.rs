@@ -138,9 +138,15 @@ fn a_call_goes_out_after_the_handshake_only_and_each_fault_is_told() {
     for fault in faults(&authority) {
         let name = fault.name;
         let server = Server::start(good.clone());
+        // Silence is to be waited for, and a handshake that takes its time is no fault.
+        let patience = if fault.code == "connect_timeout" {
+            "1s"
+        } else {
+            "20s"
+        };
         let settings = [
             ("UPSTREAM_CA_FILES", &*file),
-            ("UPSTREAM_CONNECT_TIMEOUT", "1s"),
+            ("UPSTREAM_CONNECT_TIMEOUT", patience),
         ];
         let mut program = Program::start(&server.url(), &settings, &[TOKEN, "0612345678"]);
         let post = "POST /TEL/ HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\nConnection: close\r\n\r\nTel=0612345678";
@@ -163,9 +169,9 @@ fn a_call_goes_out_after_the_handshake_only_and_each_fault_is_told() {
         }
         nothing_went_out(&server, name);
         let says = |line: &String| line.contains(fault.code) && line.contains(fault.cause);
-        eventually("the log has a warning", || !program.warned().is_empty());
-        let warned = program.warned();
-        assert!(warned.iter().any(says), "{name}: {warned:#?}");
+        eventually(&format!("the log tells of it: {name}"), || {
+            program.warned().iter().any(says)
+        });
         server.turns_to(good.clone());
         assert_eq!(call(program.address, post).status, 200, "{name}, mended");
         let (_, _, said) = server.received();

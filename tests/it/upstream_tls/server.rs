@@ -44,6 +44,8 @@ pub(super) enum End {
 struct State {
     conduct: Conduct,
     answer: (&'static str, End),
+    /// How often it has turned to another conduct: what connections of before say is over.
+    turns: usize,
     /// As they came, of all connections.
     raw: Vec<u8>,
     /// What was said within TLS.
@@ -130,6 +132,7 @@ impl Server {
                     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
                     End::Told,
                 ),
+                turns: 0,
                 raw: Vec::new(),
                 said: Vec::new(),
                 connections: 0,
@@ -144,10 +147,12 @@ impl Server {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// From the next connection on; forgets what was received.
+    /// From the next connection on; forgets what was received, and hears no more of those
+    /// there are, which may still say good-bye.
     pub(super) fn turns_to(&self, conduct: Conduct) {
         let mut state = self.state.lock().unwrap();
         state.conduct = conduct;
+        state.turns += 1;
         state.raw.clear();
         state.said.clear();
         state.connections = 0;
@@ -167,13 +172,14 @@ impl Server {
     fn serve(&self, stream: TcpStream) {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let conduct = {
+        let (conduct, turn) = {
             let mut state = self.state.lock().unwrap();
             state.connections += 1;
-            state.conduct.clone()
+            (state.conduct.clone(), state.turns)
         };
         let mut stream = Recording {
             stream,
+            turn,
             state: Arc::clone(&self.state),
         };
         let mut first = [0; 4096];
@@ -236,6 +242,7 @@ fn end(stream: &mut StreamOwned<ServerConnection, Recording>, how: End) {
 
 struct Recording {
     stream: TcpStream,
+    turn: usize,
     state: Arc<Mutex<State>>,
 }
 
@@ -243,7 +250,9 @@ impl Read for Recording {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.stream.read(buffer)?;
         let mut state = self.state.lock().unwrap();
-        state.raw.extend_from_slice(&buffer[..read]);
+        if state.turns == self.turn {
+            state.raw.extend_from_slice(&buffer[..read]);
+        }
         Ok(read)
     }
 }
