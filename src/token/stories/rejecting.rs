@@ -3,15 +3,15 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::token::scripted::{Answer, Endpoint, until};
+use crate::token::scripted::{Answer, Endpoint, timed, until};
 
 #[tokio::test]
 async fn a_thousand_rejected_callers_cost_one_token_call() {
     let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
     let (_engine, cell) = one_scope(&endpoint);
-    let first = cell.wait(SECOND).await.unwrap();
+    let first = cell.wait(PATIENCE).await.unwrap();
     let rejected = first.generation();
-    let renewed = join_all((0..1000).map(|_| cell.renewed_after(rejected, SECOND))).await;
+    let renewed = join_all((0..1000).map(|_| cell.renewed_after(rejected, PATIENCE))).await;
     for token in renewed {
         let token = token.expect("every caller gets the new token");
         assert_eq!(token.generation(), rejected + 1);
@@ -19,7 +19,7 @@ async fn a_thousand_rejected_callers_cost_one_token_call() {
     assert_eq!(endpoint.calls().len(), 2);
     assert_eq!(cell.view().forced_renewals, 1);
     // One that comes late with the old token gets the new one without a call.
-    let late = cell.renewed_after(rejected, SECOND).await.unwrap();
+    let late = cell.renewed_after(rejected, PATIENCE).await.unwrap();
     assert_eq!(late.generation(), rejected + 1);
     assert_eq!(endpoint.calls().len(), 2);
 }
@@ -28,9 +28,9 @@ async fn a_thousand_rejected_callers_cost_one_token_call() {
 async fn a_fresh_token_that_is_rejected_too_starts_no_loop() {
     let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
     let (_engine, cell) = one_scope(&endpoint);
-    let first = cell.wait(SECOND).await.unwrap();
+    let first = cell.wait(PATIENCE).await.unwrap();
     let second = cell
-        .renewed_after(first.generation(), SECOND)
+        .renewed_after(first.generation(), PATIENCE)
         .await
         .unwrap();
     for _ in 0..100 {
@@ -52,9 +52,11 @@ async fn waiters_do_not_give_up_together_when_the_first_try_fails() {
     })
     .await;
     let (_engine, cell) = one_scope(&endpoint);
-    let first = cell.wait(SECOND).await.unwrap();
-    let waiting = (0..100).map(|_| cell.renewed_after(first.generation(), 2 * SECOND));
-    assert!(join_all(waiting).await.iter().all(Option::is_some));
+    let first = cell.wait(PATIENCE).await.unwrap();
+    let waiting = (0..100).map(|_| cell.renewed_after(first.generation(), PATIENCE));
+    let (renewed, took) = timed(join_all(waiting)).await;
+    assert!(renewed.iter().all(Option::is_some));
+    assert!(took < 2 * SECOND, "{took:?}");
     assert_eq!(endpoint.calls().len(), 3);
 }
 
@@ -62,10 +64,10 @@ async fn waiters_do_not_give_up_together_when_the_first_try_fails() {
 async fn a_caller_that_comes_during_a_forced_renewal_is_held() {
     let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
     let (_engine, cell) = one_scope(&endpoint);
-    let first = cell.wait(SECOND).await.unwrap();
+    let first = cell.wait(PATIENCE).await.unwrap();
     let (renewed, held) = tokio::join!(
-        cell.renewed_after(first.generation(), SECOND),
-        cell.wait(SECOND)
+        cell.renewed_after(first.generation(), PATIENCE),
+        cell.wait(PATIENCE)
     );
     assert_eq!(renewed.unwrap().generation(), 2);
     assert_eq!(held.unwrap().generation(), 2);
@@ -75,11 +77,11 @@ async fn a_caller_that_comes_during_a_forced_renewal_is_held() {
 async fn tokens_that_worked_and_are_revoked_in_close_succession_are_each_replaced() {
     let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
     let (_engine, cell) = one_scope(&endpoint);
-    let mut token = cell.wait(SECOND).await.unwrap();
+    let mut token = cell.wait(PATIENCE).await.unwrap();
     // Far closer than the least gap between tokens that never worked, 5 s.
     for revocation in 1..=4 {
         cell.note_worked(token.generation());
-        let renewed = cell.renewed_after(token.generation(), SECOND).await;
+        let renewed = cell.renewed_after(token.generation(), PATIENCE).await;
         token = renewed.expect("a caller that is held gets the new token");
         assert_eq!(endpoint.calls().len(), revocation + 1);
     }
@@ -95,9 +97,11 @@ async fn callers_of_a_revoked_token_are_held_while_tries_follow_each_other_close
     })
     .await;
     let (_engine, cell) = one_scope(&endpoint);
-    let first = cell.wait(SECOND).await.unwrap();
-    let waiting = (0..50).map(|_| cell.renewed_after(first.generation(), millis(700)));
-    let (renewed, held) = tokio::join!(join_all(waiting), cell.wait(millis(700)));
+    let first = cell.wait(PATIENCE).await.unwrap();
+    let waiting = (0..50).map(|_| cell.renewed_after(first.generation(), PATIENCE));
+    let waiting = async { tokio::join!(join_all(waiting), cell.wait(PATIENCE)) };
+    let ((renewed, held), took) = timed(waiting).await;
+    assert!(took < millis(700), "{took:?}");
     assert!(renewed.iter().all(Option::is_some));
     assert_eq!(held.unwrap().generation(), 2);
     assert_eq!(endpoint.calls().len(), 11);
@@ -112,14 +116,16 @@ async fn a_rejection_hastens_the_renewal_that_is_under_way_and_is_told() {
     })
     .await;
     let (engine, cell) = one_scope(&endpoint);
-    let first = cell.wait(SECOND).await.unwrap();
+    let first = cell.wait(PATIENCE).await.unwrap();
     assert!(cell.suspect(first.generation()));
     until(SECOND, "the renewal is under way", || {
         endpoint.calls().len() == 2
     })
     .await;
-    let renewed = cell.renewed_after(first.generation(), millis(700)).await;
-    assert_eq!(renewed.expect("in time").generation(), 2);
+    let renewed = cell.renewed_after(first.generation(), PATIENCE);
+    let (renewed, took) = timed(renewed).await;
+    assert_eq!(renewed.unwrap().generation(), 2);
+    assert!(took < millis(700), "{took:?}");
     let rejected = EventKind::Rejected { generation: 1 };
     assert!(engine.events().iter().any(|event| event.kind == rejected));
 }
@@ -132,19 +138,19 @@ async fn nobody_is_held_when_the_renewal_is_refused() {
     })
     .await;
     let (_engine, cell) = one_scope(&endpoint);
-    let first = cell.wait(SECOND).await.unwrap();
-    let start = tokio::time::Instant::now();
-    let renewed = cell.renewed_after(first.generation(), millis(700)).await;
-    assert!(renewed.is_none() && start.elapsed() < millis(300));
-    assert!(cell.wait(millis(700)).await.is_none());
-    assert!(start.elapsed() < millis(400), "{:?}", start.elapsed());
+    let first = cell.wait(PATIENCE).await.unwrap();
+    let renewed = cell.renewed_after(first.generation(), PATIENCE);
+    let (renewed, took) = timed(renewed).await;
+    assert!(renewed.is_none() && took < millis(300), "{took:?}");
+    let (token, took) = timed(cell.wait(PATIENCE)).await;
+    assert!(token.is_none() && took < millis(100), "{took:?}");
 }
 
 #[tokio::test]
 async fn whoever_only_asks_for_a_renewal_is_not_counted_as_waiting() {
     let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
     let (_engine, cell) = one_scope(&endpoint);
-    let first = cell.wait(SECOND).await.unwrap();
+    let first = cell.wait(PATIENCE).await.unwrap();
     let before = cell.view().waits;
     let _ = cell.renewed_after(first.generation(), Duration::ZERO).await;
     assert_eq!(cell.view().forced_renewals, 1);
@@ -155,8 +161,8 @@ async fn whoever_only_asks_for_a_renewal_is_not_counted_as_waiting() {
 async fn a_rejected_token_is_no_measure_of_renewals_in_time() {
     let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
     let (engine, cell) = one_scope(&endpoint);
-    let first = cell.wait(SECOND).await.unwrap();
-    cell.renewed_after(first.generation(), SECOND)
+    let first = cell.wait(PATIENCE).await.unwrap();
+    cell.renewed_after(first.generation(), PATIENCE)
         .await
         .unwrap();
     assert_eq!(cell.view().slack.buckets.iter().sum::<u64>(), 0);
@@ -189,11 +195,15 @@ async fn a_rejected_token_is_no_measure_of_renewals_in_time() {
 async fn suspicion_brings_a_newer_token_and_takes_none_out_of_use() {
     let endpoint = Endpoint::start(|call| Answer::numbered(call, 300.0)).await;
     let (_engine, cell) = one_scope(&endpoint);
-    let first = cell.wait(SECOND).await.unwrap();
-    let renewed = cell.renewed_on_suspicion(first.generation(), SECOND).await;
+    let first = cell.wait(PATIENCE).await.unwrap();
+    let renewed = cell
+        .renewed_on_suspicion(first.generation(), PATIENCE)
+        .await;
     assert_eq!(renewed.unwrap().generation(), 2);
     // One that comes late gets it without a call.
-    let late = cell.renewed_on_suspicion(first.generation(), SECOND).await;
+    let late = cell
+        .renewed_on_suspicion(first.generation(), PATIENCE)
+        .await;
     assert_eq!((late.unwrap().generation(), endpoint.calls().len()), (2, 2));
     // The next is too soon: nobody is asked, and the token stays.
     assert!(cell.renewed_on_suspicion(2, millis(50)).await.is_none());
@@ -209,11 +219,9 @@ async fn suspicion_waits_for_one_attempt_only() {
     })
     .await;
     let (_engine, cell) = one_scope(&endpoint);
-    let first = cell.wait(SECOND).await.unwrap();
-    let start = tokio::time::Instant::now();
-    let renewed = cell
-        .renewed_on_suspicion(first.generation(), 5 * SECOND)
-        .await;
-    assert!(renewed.is_none() && start.elapsed() < SECOND);
+    let first = cell.wait(PATIENCE).await.unwrap();
+    let renewed = cell.renewed_on_suspicion(first.generation(), PATIENCE);
+    let (renewed, took) = timed(renewed).await;
+    assert!(renewed.is_none() && took < SECOND, "{took:?}");
     assert!(has_token(&cell), "the token stays in use");
 }

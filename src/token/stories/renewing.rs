@@ -1,9 +1,7 @@
 //! Tokens come, are renewed, and come back after trouble.
 
-use tokio::time::Instant;
-
 use super::*;
-use crate::token::scripted::{Answer, Call, Endpoint, until};
+use crate::token::scripted::{Answer, Call, Endpoint, timed, until};
 
 #[tokio::test]
 async fn the_first_caller_is_held_until_the_first_token_is_there() {
@@ -11,7 +9,9 @@ async fn the_first_caller_is_held_until_the_first_token_is_there() {
     let (engine, cell) = one_scope(&endpoint);
     assert!(!engine.has_usable_token(&Moment::now()));
     assert_eq!(cell.unavailable().reason, Reason::Starting);
-    let token = cell.wait(millis(700)).await.unwrap();
+    let (token, took) = timed(cell.wait(PATIENCE)).await;
+    let token = token.unwrap();
+    assert!(took < millis(700), "{took:?}");
     assert_eq!(token.header(), "Bearer TK-value-0");
     assert_eq!(token.generation(), 1);
     assert!(engine.has_usable_token(&Moment::now()));
@@ -32,13 +32,9 @@ async fn the_first_caller_is_held_until_the_first_token_is_there() {
 #[tokio::test]
 async fn renewals_are_invisible() {
     let endpoint = Endpoint::start(|call| Answer::numbered(call, 2.0)).await;
-    let (engine, cell) = one_scope(&endpoint);
-    cell.wait(SECOND).await.unwrap();
-    until(8 * SECOND, "four renewals", || {
-        assert!(has_token(&cell), "{:?} {:?}", cell.view(), engine.events());
-        generation(&cell) > 4
-    })
-    .await;
+    let (_engine, cell) = one_scope(&endpoint);
+    cell.wait(PATIENCE).await.unwrap();
+    unseen(&cell, "four renewals", || generation(&cell) > 4).await;
     assert_eq!(cell.view().waits, 1, "only the first caller waited");
 }
 
@@ -51,7 +47,7 @@ async fn each_scope_has_a_token_of_its_own() {
     .await;
     let engine = running(settings(endpoint.url(), &Scope::OAUTH));
     for cell in engine.cells() {
-        let token = cell.wait(SECOND).await.unwrap();
+        let token = cell.wait(PATIENCE).await.unwrap();
         let expected = format!("Bearer TK-for-{}", cell.scope());
         assert_eq!(token.header(), expected.as_str());
     }
@@ -83,7 +79,7 @@ async fn one_odd_200_does_not_latch_anything_off() {
 async fn a_reply_without_a_life_is_never_immortal() {
     let endpoint = Endpoint::start(|_| Answer::status(200, r#"{"access_token":"TK"}"#)).await;
     let (_engine, cell) = one_scope(&endpoint);
-    let token = cell.wait(SECOND).await.unwrap();
+    let token = cell.wait(PATIENCE).await.unwrap();
     assert_eq!(token.life(), 240 * SECOND);
 }
 
@@ -102,12 +98,8 @@ async fn a_failing_endpoint_is_invisible_while_a_token_lives() {
     })
     .await;
     let (_engine, cell) = one_scope(&endpoint);
-    cell.wait(SECOND).await.unwrap();
-    until(10 * SECOND, "four renewals", || {
-        assert!(has_token(&cell), "a reader found no token");
-        generation(&cell) > 4
-    })
-    .await;
+    cell.wait(PATIENCE).await.unwrap();
+    unseen(&cell, "four renewals", || generation(&cell) > 4).await;
     let view = cell.view();
     for reason in [Reason::HtmlReply, Reason::EmptyReply, Reason::NoAccessToken] {
         assert!(
@@ -123,7 +115,7 @@ async fn a_failing_endpoint_is_invisible_while_a_token_lives() {
 async fn an_expired_token_is_never_served_and_recovery_is_quick() {
     let endpoint = Endpoint::start(|call| Answer::numbered(call, 1.0)).await;
     let (_engine, cell) = one_scope(&endpoint);
-    cell.wait(SECOND).await.unwrap();
+    cell.wait(PATIENCE).await.unwrap();
     endpoint.becomes(|_| Answer::status(503, ""));
     until(2 * SECOND, "the token ends", || !has_token(&cell)).await;
     until(2 * SECOND, "a failure is known", || {
@@ -134,9 +126,8 @@ async fn an_expired_token_is_never_served_and_recovery_is_quick() {
     assert_eq!(cell.unavailable().reason, Reason::EndpointUnavailable);
     assert_eq!(cell.unavailable().retry_after, SECOND);
     // Nobody is held for an endpoint that is known to be down.
-    let start = Instant::now();
-    assert!(cell.wait(SECOND).await.is_none());
-    assert!(start.elapsed() < millis(100), "{:?}", start.elapsed());
+    let (token, took) = timed(cell.wait(SECOND)).await;
+    assert!(token.is_none() && took < millis(100), "{took:?}");
     endpoint.becomes(|call| Answer::numbered(call, 1.0));
     until(SECOND, "recovery", || has_token(&cell)).await;
 }
@@ -223,16 +214,13 @@ fn repeating(life: f64) -> impl FnMut(&Call) -> Answer + Send {
 async fn a_server_that_repeats_its_token_is_asked_again_at_its_end() {
     let endpoint = Endpoint::start(repeating(1.0)).await;
     let (_engine, cell) = one_scope(&endpoint);
-    cell.wait(SECOND).await.unwrap();
+    cell.wait(PATIENCE).await.unwrap();
     let start = Instant::now();
     while generation(&cell) < 6 {
         assert!(start.elapsed() < 10 * SECOND, "{:?}", cell.view());
-        let asked = Instant::now();
-        let token = cell
-            .wait(millis(700))
-            .await
-            .expect("callers are held briefly");
-        assert!(asked.elapsed() < millis(300), "{:?}", asked.elapsed());
+        let (token, took) = timed(cell.wait(PATIENCE)).await;
+        let token = token.expect("callers are held briefly");
+        assert!(took < millis(300), "{took:?}");
         assert!(!token.left(&Moment::now()).is_zero(), "no dead token");
         assert!(!token.is_stale(&Moment::now()), "no false alarm");
         tokio::time::sleep(millis(2)).await;
@@ -253,11 +241,12 @@ async fn failures_at_the_end_of_a_repeated_token_are_not_seen_by_callers_that_ar
     })
     .await;
     let (_engine, cell) = one_scope(&endpoint);
-    cell.wait(SECOND).await.unwrap();
+    cell.wait(PATIENCE).await.unwrap();
     let start = Instant::now();
     while generation(&cell) < 6 {
         assert!(start.elapsed() < 10 * SECOND, "{:?}", cell.view());
-        assert!(cell.wait(millis(700)).await.is_some(), "{:?}", cell.view());
+        let (token, took) = timed(cell.wait(PATIENCE)).await;
+        assert!(token.is_some() && took < millis(700), "{:?}", cell.view());
         tokio::time::sleep(millis(2)).await;
     }
 }

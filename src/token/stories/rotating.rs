@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use tokio::time::Instant;
-
 use super::*;
 use crate::token::scripted::{Answer, Call, Endpoint, until};
 
@@ -109,16 +107,6 @@ async fn refused(endpoint: &Endpoint, path: &Path) -> (Arc<Engine>, Arc<Cell>) {
     })
     .await;
     (engine, cell)
-}
-
-/// Watches that no reader goes without a token until `condition` holds.
-async fn unseen(cell: &Cell, what: &str, condition: impl FnMut() -> bool) {
-    let mut condition = condition;
-    until(20 * SECOND, what, || {
-        assert!(has_token(cell), "{what}: {:?}", cell.view());
-        condition()
-    })
-    .await;
 }
 
 fn written_in_place(path: &Path, content: &str) {
@@ -229,11 +217,9 @@ async fn a_signal_makes_a_changed_secret_count_at_once() {
     let secrets = known(&["right"]);
     let endpoint = knowing(&secrets).await;
     let (engine, cell) = refused(&endpoint, &path).await;
-    let begun = Instant::now();
     written_in_place(&path, "right");
     engine.reload(client());
     until(millis(300), "a token", || has_token(&cell)).await;
-    assert!(begun.elapsed() < millis(400), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
