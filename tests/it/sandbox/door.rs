@@ -120,6 +120,7 @@ async fn tokens_end_by_expiry_and_by_revocation() {
     assert_eq!(get(&sandbox, "/TEL/?Tel=1", &revoked).await.status(), 200);
     assert_eq!(sandbox.counters().least_life_left(Scope::Phone), Some(0));
     assert_eq!(sandbox.counters().least_life_left(Scope::Email), None);
+    let begun = Instant::now();
     assert_eq!(sandbox.revoke(Scope::Phone), 1);
     assert_eq!(get(&sandbox, "/TEL/?Tel=1", &revoked).await.status(), 401);
     let counters = sandbox.counters();
@@ -133,11 +134,10 @@ async fn tokens_end_by_expiry_and_by_revocation() {
         get(&sandbox, "/TEL/?Tel=1", &revoked).await;
         sandbox.counters().violation(Violation::RevokedToken) > 0
     };
-    let begun = Instant::now();
     while !told().await {
         assert!(begun.elapsed() < PATIENCE, "it is never a violation");
     }
-    assert!(begun.elapsed() >= Duration::from_millis(900), "on its way");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "on its way");
 }
 
 #[tokio::test]

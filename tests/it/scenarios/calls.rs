@@ -303,8 +303,7 @@ fn a_caller_that_gives_up_after_a_second_ends_the_call_to_dqe_and_its_connection
     running.wait_until_ready();
     assert_eq!(running.get(PHONE).status, 200);
     let kept = running.last_received().connection;
-    let slow = running.dqe.sandbox.set_fault("business:slow=3s").unwrap();
-    let begun = Instant::now();
+    let slow = running.dqe.sandbox.set_fault("business:slow=60s").unwrap();
     let mut caller = TcpStream::connect_timeout(&running.address, PATIENCE).unwrap();
     caller
         .set_read_timeout(Some(Duration::from_secs(1)))
@@ -319,15 +318,13 @@ fn a_caller_that_gives_up_after_a_second_ends_the_call_to_dqe_and_its_connection
         nothing.kind(),
         ErrorKind::WouldBlock | ErrorKind::TimedOut
     ));
+    eventually("DQE has the call", || running.received().len() == 2);
     assert!(!running.last_received().abandoned);
     drop(caller);
+    // Long before the answer.
     eventually("DQE sees the call abandoned", || {
         running.last_received().abandoned
     });
-    assert!(
-        begun.elapsed() < Duration::from_millis(2500),
-        "only when the answer was there"
-    );
     assert_eq!(running.last_received().connection, kept);
     running.dqe.sandbox.clear_fault(slow);
     assert!(running.get(PHONE).text().contains("MOBILE"));
