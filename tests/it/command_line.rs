@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use crate::support::Stopwatch;
+
 fn dqe_proxy(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"));
     command.args(arguments).env_clear();
@@ -107,10 +109,10 @@ fn a_port_in_use_is_a_runtime_failure_that_names_the_setting() {
 
 #[test]
 fn healthcheck_of_nobody_fails_within_a_second() {
-    let begun = std::time::Instant::now();
+    let watch = Stopwatch::start();
     let output = dqe_proxy(&["healthcheck", "--address", "127.0.0.1:1"], &[]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(begun.elapsed() < std::time::Duration::from_secs(2));
+    assert!(watch.elapsed() < std::time::Duration::from_secs(2));
 }
 
 #[cfg(unix)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::{Connection, Running, Scripted, Setup, call, eventually};
+use crate::support::{Connection, Running, Scripted, Setup, Stopwatch, call, eventually};
 
 fn in_front_of(scripted: &Scripted) -> Running {
     let running = Setup::default().server(scripted.url()).start();
@@ -252,7 +252,7 @@ fn a_drain_serves_all_that_waits_in_the_backlog() {
         .collect();
     signal("-TERM");
     signal("-CONT");
-    let signalled = std::time::Instant::now();
+    let signalled = Stopwatch::start();
     let answered = callers
         .iter_mut()
         .filter_map(|caller| caller.try_answer(false))

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::support::{Connection, Running, Scripted, Setup, eventually, http2};
+use crate::support::{Connection, Running, Scripted, Setup, Stopwatch, eventually, http2};
 
 const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA";
 
@@ -18,11 +18,11 @@ fn logged_as(running: &Running, code: &str) {
 /// Reads as fast as it can until the answer breaks off or `limit` has passed;
 /// when that was.
 fn drink(caller: &mut Connection, limit: Duration) -> Duration {
-    let begun = Instant::now();
+    let watch = Stopwatch::start();
     let mut socket = caller.second_half();
     let mut piece = vec![0; 1 << 20];
-    while begun.elapsed() < limit && socket.read(&mut piece).is_ok_and(|length| length > 0) {}
-    begun.elapsed()
+    while watch.elapsed() < limit && socket.read(&mut piece).is_ok_and(|length| length > 0) {}
+    watch.elapsed()
 }
 
 #[test]
@@ -65,24 +65,20 @@ fn a_body_that_never_pauses_has_the_time_of_a_request_and_no_more() {
         .start();
     running.wait_until_ready();
     let mut caller = Connection::open(running.address);
-    let begun = Instant::now();
+    let watch = Stopwatch::start();
     caller.send(format!(
         "POST {CALL} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     ));
     let mut socket = caller.second_half();
     let sending = std::thread::spawn(move || {
         let chunk = [b"10000\r\n".to_vec(), vec![b'a'; 0x10000], b"\r\n".to_vec()].concat();
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(8) && socket.write_all(&chunk).is_ok() {}
+        let watch = Stopwatch::start();
+        while watch.elapsed() < Duration::from_secs(8) && socket.write_all(&chunk).is_ok() {}
         let _ = socket.shutdown(std::net::Shutdown::Write);
     });
     let answer = caller.answer();
-    assert!(
-        begun.elapsed() < Duration::from_secs(4),
-        "{:?} {}",
-        begun.elapsed(),
-        answer.status
-    );
+    let owed = watch.elapsed();
+    assert!(owed < Duration::from_secs(4), "{owed:?} {}", answer.status);
     assert_eq!(answer.json()["code"], "total_timeout");
     sending.join().unwrap();
 }
@@ -227,8 +223,8 @@ fn a_body_has_its_own_time_to_begin_to_come() {
     assert_eq!(slow.answer().status, 200);
 
     let (_running, mut silent) = begin("20s", "500ms");
-    let begun = Instant::now();
+    let watch = Stopwatch::start();
     let answer = silent.answer();
     assert_eq!(answer.json()["code"], "caller_timeout");
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(watch.elapsed() < Duration::from_secs(10));
 }

@@ -33,7 +33,9 @@ use std::time::{Duration, Instant};
 
 use dqe_proxy::sandbox::{Scope, Violation};
 
-use crate::support::{Connection, Running, Scripted, Setup, TokenEndpoint, call, eventually};
+use crate::support::{
+    Connection, Running, Scripted, Setup, Stopwatch, TokenEndpoint, call, eventually,
+};
 
 const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA";
 
@@ -50,7 +52,7 @@ fn hits(running: &Running) -> u64 {
 
 /// One call for each of `count` callers at once; their statuses and the longest wait.
 fn together(running: &Running, count: usize) -> (Vec<u16>, Duration) {
-    let begun = Instant::now();
+    let watch = Stopwatch::start();
     let mut callers: Vec<_> = (0..count)
         .map(|_| {
             let mut caller = Connection::open(running.address);
@@ -59,7 +61,7 @@ fn together(running: &Running, count: usize) -> (Vec<u16>, Duration) {
         })
         .collect();
     let statuses = callers.iter_mut().map(|caller| caller.answer().status);
-    (statuses.collect(), begun.elapsed())
+    (statuses.collect(), watch.elapsed())
 }
 
 /// The program itself in front of `server`, with its log on stderr.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Connection, Running, Scripted, Setup, eventually};
+use crate::support::{Answer, Connection, Running, Scripted, Setup, Stopwatch, eventually};
 
 const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA";
 
@@ -71,10 +71,10 @@ fn one_request_too_many_is_told_so_at_once_and_its_connection_stays() {
         let mut callers = held(&running, 3);
         let mut caller = Connection::open(running.address);
         for _ in 0..5 {
-            let begun = Instant::now();
+            let watch = Stopwatch::start();
             caller.send(of_length(100, "application/json"));
             assert_refused(&caller.answer(), 503, code);
-            assert!(begun.elapsed() < Duration::from_secs(2));
+            assert!(watch.elapsed() < Duration::from_secs(2));
         }
         // What is not read of a refused request is never the next one.
         let inner = format!("GET {CALL} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(20_000);

@@ -7,6 +7,7 @@ mod program;
 mod recorder;
 mod scripted;
 mod server;
+mod stopwatch;
 mod token_endpoint;
 mod token_server;
 mod wire;
@@ -24,6 +25,7 @@ pub(crate) use program::Program;
 pub(crate) use recorder::{After, Reaction, Recorded, Recorder, TOKEN, When, grant};
 pub(crate) use scripted::Scripted;
 pub(crate) use server::{read_body, read_chunks, read_head, read_length, serve_each};
+pub(crate) use stopwatch::Stopwatch;
 pub(crate) use token_endpoint::TokenEndpoint;
 pub(crate) use token_server::{TokenServer, answer, granted};
 pub(crate) use wire::{Answer, Connection, call, get};
@@ -338,14 +340,18 @@ impl Running {
     /// Tells the proxy to drain and waits for its end.
     pub(crate) fn end(&self) -> Result<(), RunError> {
         self.handle.drain();
-        self.ended
-            .recv_timeout(Duration::from_secs(30))
+        self.ends_within(Duration::from_secs(30))
             .expect("the proxy does not end")
     }
 
     /// Whether the proxy ends within `limit`.
     pub(crate) fn ends_within(&self, limit: Duration) -> Option<Result<(), RunError>> {
-        self.ended.recv_timeout(limit).ok()
+        let mut ended = None;
+        holds_within(limit, || {
+            ended = self.ended.try_recv().ok();
+            ended.is_some()
+        });
+        ended
     }
 
     #[must_use]
@@ -388,12 +394,28 @@ fn with_token_named(entry: &Entry, text: &[u8]) -> String {
 
 /// Waits until `condition` holds, looking often.
 #[track_caller]
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds_within(PATIENCE, condition), "never true: {what}");
+}
+
+/// Whether `condition` comes to hold within `limit`, by [`Stopwatch`], looking often.
+pub(crate) fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    // Mostly it holds at one of the first looks, which needs no watch.
     let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "never true: {what}");
+    while begun.elapsed() < limit.min(Duration::from_millis(100)) {
+        if condition() {
+            return true;
+        }
         std::thread::park_timeout(Duration::from_millis(5));
     }
+    let (before, watch) = (begun.elapsed(), Stopwatch::start());
+    while before + watch.elapsed() < limit {
+        if condition() {
+            return true;
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    condition()
 }
 
 /// A log sink that can be read.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::server::{self, Framed, Leaves, Server};
 use super::{SPEAKERS, Speaks, proxy, request};
-use crate::support::{Answer, Connection, Running, Scripted, Setup, eventually};
+use crate::support::{Answer, Connection, Running, Scripted, Setup, Stopwatch, eventually};
 
 fn code(answer: &Answer) -> String {
     let problem: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
@@ -131,8 +131,9 @@ fn a_server_that_leaves_in_the_middle_of_a_large_body_is_told_of_once() {
                             let _ = sending.write_all(b"0\r\n\r\n");
                         }
                     });
-                    let begun = Instant::now();
+                    let watch = Stopwatch::start();
                     let answer = caller.answer();
+                    let owed = watch.elapsed();
                     let expected = match leaves {
                         Leaves::Stalls => (504, "answer_timeout"),
                         Leaves::Reset | Leaves::Closes | Leaves::HalfCloses => {
@@ -141,7 +142,7 @@ fn a_server_that_leaves_in_the_middle_of_a_large_body_is_told_of_once() {
                     };
                     let case = format!("{leaves:?} after {after}, chunks: {coded}, {speaks:?}");
                     assert_eq!((answer.status, &*code(&answer)), expected, "{case}");
-                    assert!(begun.elapsed() < Duration::from_secs(5), "{case}");
+                    assert!(owed < Duration::from_secs(5), "{case}: {owed:?}");
                     assert_eq!(server.seen(7).len(), 0, "{case}: it came again");
                     drop(caller);
                     sender.join().unwrap();
@@ -245,15 +246,13 @@ fn an_answer_that_trickles_has_its_time_and_no_more() {
             "GET /RNVP/?a HTTP/1.0\r\n\r\n",
         ] {
             let case = format!("{request} {}", first.escape_ascii());
-            let begun = Instant::now();
+            let (begun, watch) = (Instant::now(), Stopwatch::start());
             let mut caller = Connection::open(running.address);
             caller.send(request);
             let answer = caller.answer();
-            let took = begun.elapsed();
-            assert!(
-                took >= Duration::from_millis(350) && took < Duration::from_secs(3),
-                "{case}: {took:?}"
-            );
+            let (took, owed) = (begun.elapsed(), watch.elapsed());
+            assert!(took >= Duration::from_millis(350), "{case}: {took:?}");
+            assert!(owed < Duration::from_secs(3), "{case}: {owed:?}");
             if answer.status == 200 {
                 assert_eq!((status, answer.complete), (200, false), "{case}");
             } else {
@@ -290,15 +289,23 @@ fn an_old_caller_that_reads_too_late_never_takes_a_part_for_the_whole() {
         .set("LISTENER_IDLE_TIMEOUT", "500ms")
         .start();
     running.wait_until_ready();
-    // First where the buffers below end, then what is around that.
-    let whole = read_too_late(&running, (1..=30).map(|steps| steps * COARSE));
-    let around = whole.checked_sub(COARSE / 2).expect("one is whole");
-    read_too_late(&running, (0..80).map(|steps| around + steps * FINE));
+    // First where the buffers below end, then what is around that. On a busy machine
+    // an answer may be cut that would have found room: then the end is further up.
+    let (whole, _) = read_too_late(&running, (1..=30).map(|steps| steps * COARSE));
+    let mut around = whole.saturating_sub(COARSE / 2);
+    loop {
+        let (whole, cut) = read_too_late(&running, (0..80).map(|steps| around + steps * FINE));
+        if whole > 0 && cut > 0 {
+            break;
+        }
+        assert!(around < 40 * COARSE, "all of them are whole, or none is");
+        around += if whole > 0 { 80 * FINE } else { 0 };
+    }
 }
 
 /// Calls for answers of these sizes, which are read when their time is over;
-/// returns the largest that came whole.
-fn read_too_late(running: &Running, sizes: impl Iterator<Item = usize>) -> usize {
+/// returns the largest that came whole, and how many did not.
+fn read_too_late(running: &Running, sizes: impl Iterator<Item = usize>) -> (usize, usize) {
     let callers: Vec<_> = sizes
         .map(|size| {
             let mut caller = Connection::open(running.address);
@@ -322,6 +329,5 @@ fn read_too_late(running: &Running, sizes: impl Iterator<Item = usize>) -> usize
             Some(_) | None => cut += 1,
         }
     }
-    assert!(largest > 0 && cut > 0, "{largest} whole, {cut} cut");
-    largest
+    (largest, cut)
 }
