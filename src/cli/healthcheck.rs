@@ -204,9 +204,12 @@ mod tests {
 
     #[test]
     fn a_closed_port_is_not_well() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        // Bound and not listening: no other test can get the port meanwhile.
+        let port =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        port.bind(&any.into()).unwrap();
+        let address = port.local_addr().unwrap().as_socket().unwrap().to_string();
         let why = check(address, "/livez", DEADLINE).unwrap_err();
         assert!(why.contains("refused"), "{why}");
     }

@@ -315,7 +315,8 @@ impl Sandbox {
         self.running.state.grant(scopes);
     }
 
-    /// Stops listening: connections are refused, open ones are closed. The control port stays.
+    /// Stops listening: connections are refused, open ones are closed, and the port stays
+    /// taken. The control port stays.
     pub async fn pause_listening(&self) {
         let (done, carried_out) = oneshot::channel();
         self.order(Order::Pause(done), carried_out).await;
@@ -324,7 +325,7 @@ impl Sandbox {
     /// Listens again on the same port.
     ///
     /// # Errors
-    /// When the port was taken meanwhile, or the sandbox was shut down.
+    /// When the port could not be kept and is another's now, or the sandbox was shut down.
     pub async fn resume_listening(&self) -> io::Result<()> {
         let (done, carried_out) = oneshot::channel();
         let gone = || Err(io::Error::other("the sandbox was shut down"));

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +19,8 @@ use super::state::State;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after a failed accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that wait to be accepted, as of `TcpListener::bind`.
+const BACKLOG: u32 = 1024;
 
 /// Serves one accepted connection to its end.
 pub(crate) type Serve = Box<dyn Fn(TcpStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
@@ -86,21 +88,25 @@ async fn accept(
     serve: Serve,
 ) {
     let mut listener = Some(listener);
+    // The port while nobody listens, so that nobody else gets it.
+    let mut held = None;
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             order = orders.recv() => match order {
                 Some(Order::Pause(done)) => {
-                    drop(listener.take());
+                    if listener.take().is_some() {
+                        held = hold(address).ok();
+                    }
                     connections.shutdown().await;
                     // Whoever asked may have stopped waiting.
                     let _ = done.send(());
                 }
                 Some(Order::Resume(done)) => {
-                    let _ = done.send(resume(address, &mut listener).await);
+                    let _ = done.send(resume(address, &mut held, &mut listener));
                 }
                 Some(Order::Stop(done)) => {
-                    drop(listener.take());
+                    drop((listener.take(), held.take()));
                     connections.shutdown().await;
                     let _ = done.send(());
                     return;
@@ -128,9 +134,29 @@ async fn next(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAd
     }
 }
 
-async fn resume(address: SocketAddr, listener: &mut Option<TcpListener>) -> io::Result<()> {
+/// Takes a port without listening: connections to it are refused.
+fn hold(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Connections of before may still be on their way out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+fn resume(
+    address: SocketAddr,
+    held: &mut Option<TcpSocket>,
+    listener: &mut Option<TcpListener>,
+) -> io::Result<()> {
     if listener.is_none() {
-        *listener = Some(TcpListener::bind(address).await?);
+        let socket = match held.take() {
+            Some(socket) => socket,
+            None => hold(address)?,
+        };
+        *listener = Some(socket.listen(BACKLOG)?);
     }
     Ok(())
 }

@@ -134,9 +134,10 @@ async fn an_expired_token_is_never_served_and_recovery_is_quick() {
 
 #[tokio::test]
 async fn start_up_with_the_endpoint_down_recovers_by_itself() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Nobody listens there yet, and nobody else can.
+    let port = tokio::net::TcpSocket::new_v4().unwrap();
+    port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = port.local_addr().unwrap();
     let url = format!("http://{address}/oauth/access_token/");
     let engine = running(settings(url, &Scope::OAUTH));
     let cell = engine.cell(Scope::Phone).unwrap();
@@ -144,8 +145,9 @@ async fn start_up_with_the_endpoint_down_recovers_by_itself() {
         cell.unavailable().reason == Reason::Unreachable
     })
     .await;
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    let _endpoint = Endpoint::on(listener, |call| Answer::numbered(call, 300.0));
+    let _endpoint = Endpoint::on(port.listen(16).unwrap(), |call| {
+        Answer::numbered(call, 300.0)
+    });
     until(millis(1500), "all scopes recover", || {
         engine.cells().iter().all(|cell| has_token(cell))
     })
