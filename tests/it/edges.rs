@@ -2,12 +2,11 @@
 //! under an odd peer or at an odd moment.
 
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::{Connection, Running, Scripted, Setup, Stopwatch, call, eventually};
+use crate::support::{Connection, Process, Running, Scripted, Setup, Stopwatch, call, eventually};
 
 fn in_front_of(scripted: &Scripted) -> Running {
     let running = Setup::default().server(scripted.url()).start();
@@ -217,32 +216,17 @@ fn an_early_401_to_a_large_body_is_never_the_callers_fault() {
 #[cfg(unix)]
 #[test]
 fn a_drain_serves_all_that_waits_in_the_backlog() {
-    let address = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap()
-    };
-    let mut proxy = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"))
-        .args(["run", "--listen", &address.to_string(), "--admin", "off"])
-        .env_clear()
-        .env("DQE_SERVER", "http://127.0.0.1:1")
-        .env("DQE_LICENCE", "X")
-        .env("DQE_CLIENT_SECRET", "hunter2")
-        .env("DQE_PROXY_LISTENER_THREADS", "2")
-        .env("DQE_PROXY_LISTENER_MAX_CONNECTIONS", "1000")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    eventually("it listens", || {
-        std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
-    });
-    let signal = |name: &str| {
-        let sent = Command::new("kill")
-            .args([name, &proxy.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success());
-    };
-    signal("-STOP");
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [
+        ("DQE_SERVER", "http://127.0.0.1:1"),
+        ("DQE_LICENCE", "X"),
+        ("DQE_CLIENT_SECRET", "hunter2"),
+        ("DQE_PROXY_LISTENER_THREADS", "2"),
+        ("DQE_PROXY_LISTENER_MAX_CONNECTIONS", "1000"),
+    ];
+    let mut proxy = Process::start(folder.path(), &["run"], &variables);
+    let address = proxy.listener();
+    proxy.signal(&["STOP"]);
     let mut callers: Vec<_> = (0..600)
         .map(|_| {
             let mut caller = Connection::open(address);
@@ -250,15 +234,14 @@ fn a_drain_serves_all_that_waits_in_the_backlog() {
             caller
         })
         .collect();
-    signal("-TERM");
-    signal("-CONT");
+    proxy.signal(&["TERM", "CONT"]);
     let signalled = Stopwatch::start();
     let answered = callers
         .iter_mut()
         .filter_map(|caller| caller.try_answer(false))
         .count();
     assert_eq!(answered, 600);
-    assert!(proxy.wait().unwrap().success());
+    assert!(proxy.ends().success());
     // Callers that stay connected do not hold it up.
     assert!(signalled.elapsed() < Duration::from_secs(15));
 }

@@ -1,104 +1,10 @@
 //! The process as an operator has it: started by hand or by a supervisor, told
 //! by signals, with files that change and outputs that are read.
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Setup, call, eventually, get};
-
-/// A running program; dropping it kills it. What it says is in a file.
-struct Process {
-    child: Child,
-    log: std::path::PathBuf,
-}
-
-impl Process {
-    /// Starts it in `folder`, with nothing in its environment but `variables`.
-    fn start(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        Self::start_with(folder, arguments, variables, Stdio::null())
-    }
-
-    /// The same, with another standard output.
-    fn start_with(
-        folder: &Path,
-        arguments: &[&str],
-        variables: &[(&str, &str)],
-        stdout: Stdio,
-    ) -> Self {
-        let log = folder.join("log");
-        let child = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"))
-            .args(arguments)
-            .env_clear()
-            .env("DQE_PROXY_LISTENER_ADDRESS", "127.0.0.1:0")
-            .env("DQE_PROXY_ADMIN_ADDRESS", "127.0.0.1:0")
-            .envs(variables.iter().copied())
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(std::fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        Self { child, log }
-    }
-
-    fn said(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
-    fn lines(&self) -> Vec<serde_json::Value> {
-        let said = self.said();
-        let lines = said.lines();
-        lines
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
-    }
-
-    fn says(&self, word: &str) {
-        eventually(word, || self.said().contains(word));
-    }
-
-    fn admin(&self) -> SocketAddr {
-        self.address("admin")
-    }
-
-    fn listener(&self) -> SocketAddr {
-        self.address("listener")
-    }
-
-    fn address(&self, name: &str) -> SocketAddr {
-        self.says("dqe-proxy listens");
-        let lines = self.lines();
-        let mut addresses = lines.iter().filter_map(|line| line[name].as_str());
-        addresses.next().unwrap().parse().unwrap()
-    }
-
-    /// One signal after the other, as fast as a shell can.
-    fn signal(&self, names: &[&str]) {
-        let id = self.child.id();
-        let kills = names.iter().map(|name| format!("kill -{name} {id}"));
-        let script = kills.collect::<Vec<_>>().join(" && ");
-        let sent = Command::new("sh").args(["-c", &script]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    fn ends(&mut self) -> ExitStatus {
-        let mut ended = None;
-        eventually("it ends", || {
-            ended = self.child.try_wait().unwrap();
-            ended.is_some()
-        });
-        ended.unwrap()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::support::{Process, Setup, call, eventually, get};
 
 /// Settings of a program in front of `server`, whose secret is read from a file.
 fn in_front_of(server: &str) -> [(&str, &str); 4] {

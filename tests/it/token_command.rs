@@ -3,6 +3,8 @@
 
 use std::process::{Command, Output};
 
+use socket2::{Domain, Socket, Type};
+
 use crate::support::{Setup, TokenServer, answer, granted};
 
 const SECRET: &str = "pass phrase+of&the=story%é";
@@ -280,9 +282,12 @@ fn a_strict_reader_says_what_the_reply_lacks() {
 
 #[test]
 fn a_connection_that_does_not_come_about_is_told() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", nobody.local_addr().unwrap());
-    drop(nobody);
+    // Bound and not listening: no other test can get the port meanwhile.
+    let nobody = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    nobody.bind(&any.into()).unwrap();
+    let port = nobody.local_addr().unwrap().as_socket().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
     check_at(
         &url,
         &[],

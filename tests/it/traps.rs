@@ -26,7 +26,6 @@
 //! | the cap on the token reply applied only after reading it all | `the_cap_on_the_token_reply_applies_while_it_is_read` |
 
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -34,7 +33,7 @@ use std::time::{Duration, Instant};
 use dqe_proxy::sandbox::{Scope, Violation};
 
 use crate::support::{
-    Connection, Running, Scripted, Setup, Stopwatch, TokenEndpoint, call, eventually,
+    Connection, Process, Running, Scripted, Setup, Stopwatch, TokenEndpoint, call, eventually,
 };
 
 const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA";
@@ -64,47 +63,30 @@ fn together(running: &Running, count: usize) -> (Vec<u16>, Duration) {
     (statuses.collect(), watch.elapsed())
 }
 
-/// The program itself in front of `server`, with its log on stderr.
-fn program(server: &TokenEndpoint, variables: &[(&str, &str)]) -> (std::net::SocketAddr, Child) {
-    let mut started = None;
-    eventually("it listens", || {
-        // Another test may take the free port first: then it ends, and is started on another.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dqe-proxy"))
-            .args(["run", "--listen", &address.to_string(), "--admin", "off"])
-            .env_clear()
-            .env("DQE_SERVER", server.url())
-            .env("DQE_LICENCE", "X")
-            .env("DQE_CLIENT_SECRET", "hunter2")
-            .env("DQE_PROXY_DQE_SCOPES", "client_phone")
-            .env("DQE_PROXY_TOKEN_WAIT", "1s")
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut is_there = false;
-        eventually("it listens or has ended", || {
-            is_there =
-                std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
-            is_there || child.try_wait().unwrap().is_some()
-        });
-        started = is_there.then_some((address, child));
-        started.is_some()
-    });
-    started.unwrap()
+/// The program itself in front of `server`, and the folder with all it writes.
+fn program(
+    server: &TokenEndpoint,
+    variables: &[(&str, &str)],
+) -> (std::net::SocketAddr, Process, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let given = [
+        ("DQE_SERVER", server.url()),
+        ("DQE_LICENCE", "X"),
+        ("DQE_CLIENT_SECRET", "hunter2"),
+        ("DQE_PROXY_DQE_SCOPES", "client_phone"),
+        ("DQE_PROXY_TOKEN_WAIT", "1s"),
+    ];
+    let variables = [&given[..], variables].concat();
+    let out = std::fs::File::create(folder.path().join("out")).unwrap();
+    let process = Process::start_with(folder.path(), &["run"], &variables, out.into());
+    (process.listener(), process, folder)
 }
 
 /// Drains the program, so that nothing it logged is lost; all it wrote.
-fn end(child: Child) -> String {
-    let told = Command::new("bash")
-        .args(["-c", &format!("kill -TERM {}", child.id())])
-        .status();
-    assert!(told.unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+fn end(mut process: Process, folder: &tempfile::TempDir) -> String {
+    process.signal(&["TERM"]);
+    process.ends();
+    process.said() + &std::fs::read_to_string(folder.path().join("out")).unwrap()
 }
 
 #[test]
@@ -136,9 +118,9 @@ fn the_token_replys_body_is_in_no_log() {
         "<html>leaked-value",
     ] {
         let server = TokenEndpoint::saying(reply);
-        let (address, child) = program(&server, &[]);
+        let (address, process, folder) = program(&server, &[]);
         let answer = crate::support::get(address, CALL);
-        let written = end(child);
+        let written = end(process, &folder);
         assert!(server.token_requests() > 0);
         assert!(written.contains("client_phone"), "it logs: {written}");
         assert!(!written.contains("leaked-value"), "{written}");
@@ -305,9 +287,10 @@ fn the_token_client_takes_the_same_way_out_as_the_calls() {
         ("http_proxy", elsewhere.url()),
         ("HTTP_PROXY", elsewhere.url()),
     );
-    let (address, child) = program(&server, &[url, upper, ("ALL_PROXY", elsewhere.url())]);
+    let (address, process, folder) =
+        program(&server, &[url, upper, ("ALL_PROXY", elsewhere.url())]);
     let answer = crate::support::get(address, CALL);
-    let written = end(child);
+    let written = end(process, &folder);
     assert_eq!(answer.status, 200, "{written}");
     assert_eq!((server.token_requests(), server.calls()), (1, 1));
     assert_eq!((elsewhere.token_requests(), elsewhere.calls()), (0, 0));

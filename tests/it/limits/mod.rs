@@ -6,12 +6,13 @@ mod size;
 
 use std::io::{BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Connection, Running, Scripted, Setup, Stopwatch, eventually};
+use crate::support::{
+    Answer, Connection, Process, Running, Scripted, Setup, Stopwatch, eventually,
+};
 
 const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA";
 
@@ -382,32 +383,20 @@ fn a_caller_that_reads_nothing_of_its_answer_is_let_go() {
 #[test]
 fn without_descriptors_calls_are_refused_and_then_go_on() {
     let dqe = Setup::default().start_dqe();
-    let address = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap()
-    };
     let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
-    let mut proxy = Command::new("sh")
-        .args(["-c", "ulimit -n 48; exec \"$0\" \"$@\""])
-        .arg(env!("CARGO_BIN_EXE_dqe-proxy"))
-        .args(["run", "--listen", &address.to_string(), "--admin", "off"])
-        .env_clear()
-        .env("DQE_SERVER", dqe.sandbox.url())
-        .env("DQE_LICENCE", "SANDBOX")
-        .env("DQE_CLIENT_SECRET", "sandbox-secret")
-        .env("DQE_PROXY_LISTENER_THREADS", "1")
-        .env("DQE_PROXY_LISTENER_MAX_CONNECTIONS", "1000")
+    let url = dqe.sandbox.url();
+    let variables = [
+        ("DQE_SERVER", &*url),
+        ("DQE_LICENCE", "SANDBOX"),
+        ("DQE_CLIENT_SECRET", "sandbox-secret"),
+        ("DQE_PROXY_LISTENER_THREADS", "1"),
+        ("DQE_PROXY_LISTENER_MAX_CONNECTIONS", "1000"),
         // Each call needs a descriptor of its own.
-        .env("DQE_PROXY_UPSTREAM_MAX_IDLE", "0")
-        .env("DQE_PROXY_LOG_FORMAT", "json")
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
-    eventually("it listens", || {
-        TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
-    });
+        ("DQE_PROXY_UPSTREAM_MAX_IDLE", "0"),
+    ];
+    let arguments = ["run", "--admin", "off"];
+    let proxy = Process::start_with_descriptors(folder.path(), 48, &arguments, &variables);
+    let address = proxy.listener();
     let mut caller = Connection::open(address);
     let mut status = || {
         caller.send_get(CALL);
@@ -429,10 +418,8 @@ fn without_descriptors_calls_are_refused_and_then_go_on() {
     }
     drop(crowd);
     eventually("calls are answered again", || status().status == 200);
-    let text = std::fs::read_to_string(&log).unwrap();
+    let text = proxy.said();
     let lines = |words: &str| text.lines().filter(|line| line.contains(words)).count();
     assert_eq!(lines("\"code\":\"out_of_sockets\""), 1, "{text}");
     assert_eq!(lines("cannot accept connections"), 1, "{text}");
-    let _ = proxy.kill();
-    let _ = proxy.wait();
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod http2;
 mod logs;
+mod process;
 mod program;
 mod recorder;
 mod scripted;
@@ -21,6 +22,7 @@ use dqe_proxy::config::{self, Inputs};
 use dqe_proxy::sandbox::{Counters, Entry, Sandbox, Scope, Settings, Switches};
 use dqe_proxy::telemetry::{AccessLog, Format};
 
+pub(crate) use process::Process;
 pub(crate) use program::Program;
 pub(crate) use recorder::{After, Reaction, Recorded, Recorder, TOKEN, When, grant};
 pub(crate) use scripted::Scripted;
