@@ -267,6 +267,9 @@ fn head_has_a_head_and_no_body() {
     assert_eq!(connection.head_answer().status, 200);
     connection.send_get("/TEL/?Tel=0612345678&Pays=FRA");
     assert!(connection.answer().text().contains("MOBILE"));
+    // Nothing more is waited for on the connection to DQE either, though a length was told.
+    let received = running.received();
+    assert_eq!(received[0].connection, received[1].connection);
 }
 
 #[test]
