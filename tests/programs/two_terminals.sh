@@ -43,7 +43,7 @@ grep -q sandbox-secret "$work"/token.log "$work"/proxy.log "$work"/access.log &&
 grep -q 0612345678 "$work"/proxy.log "$work"/access.log && fail "a query value is in a log"
 
 kill -HUP "$proxy_pid"
-sleep 0.2
+wait_for "$work/proxy.log" 'secret and CA files read again' >/dev/null
 kill -TERM "$proxy_pid"
 wait "$proxy_pid" || fail "the drained proxy exited with $?"
 pids=("$sandbox_pid")
