@@ -25,6 +25,7 @@ mod request_id;
 mod response;
 pub mod route;
 mod scrub;
+mod spelling;
 mod suspicion;
 mod upload;
 
