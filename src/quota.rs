@@ -120,8 +120,23 @@ impl Share {
     /// tells.
     #[must_use]
     pub fn take(&self) -> Option<Place> {
-        let (others, own_on) = self.0.quota.free.split_at(self.0.own);
-        let is_taken = own_on.iter().chain(others).any(Places::take_one);
+        self.take_own().or_else(|| self.take_of_others())
+    }
+
+    /// Takes one of the thread's own places; `None` when all of them are taken.
+    #[must_use]
+    pub fn take_own(&self) -> Option<Place> {
+        let Part { quota, own } = &*self.0;
+        let is_taken = quota.free[*own].take_one();
+        is_taken.then(|| Place(Rc::clone(&self.0)))
+    }
+
+    /// Takes a place of another thread.
+    #[cold]
+    fn take_of_others(&self) -> Option<Place> {
+        let (before, own_on) = self.0.quota.free.split_at(self.0.own);
+        let mut others = own_on[1..].iter().chain(before);
+        let is_taken = others.any(Places::take_one);
         is_taken.then(|| Place(Rc::clone(&self.0)))
     }
 }

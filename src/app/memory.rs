@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use crate::proxy::Admission;
 
-/// Time between two looks. What is let in meanwhile is bounded by what each look finds
-/// left.
+/// Longest time between two looks. What is let in meanwhile is bounded by what each
+/// look finds left.
 const LOOK: Duration = Duration::from_millis(100);
+/// Shortest time between two looks, while there are not enough places for those who
+/// come.
+const SOONEST: Duration = Duration::from_millis(5);
 /// Memory is no longer short below this part of the limit, in percent.
 const ENOUGH: u64 = 95;
 
@@ -20,6 +23,9 @@ const BASE: u64 = 16 * 1024 * 1024;
 /// some 200 KiB that it takes when both its bodies stand still at the same time. Over
 /// HTTPS that may be 80 KiB more.
 const OF_REQUEST: u64 = 256 * 1024;
+/// What a request takes at the least when its caller takes nothing of a long answer. It
+/// may take it long after it was let in: when a slow server answers.
+const AT_LEAST: u64 = 32 * 1024;
 /// One part in this many of the memory for requests is for answers that their callers
 /// do not take.
 const HELD: u64 = 5;
@@ -28,8 +34,11 @@ const FEWEST: usize = 16;
 
 /// How many requests there is room for within `limit`, however large they are.
 pub(super) fn requests_within(limit: u64) -> usize {
-    let requests = limit.saturating_sub(BASE) / OF_REQUEST;
-    usize::try_from(requests).unwrap_or(usize::MAX).max(FEWEST)
+    places(limit.saturating_sub(BASE), OF_REQUEST).max(FEWEST)
+}
+
+fn places(bytes: u64, of_one: u64) -> usize {
+    usize::try_from(bytes / of_one).unwrap_or(usize::MAX)
 }
 
 /// How many bytes of answers each of `threads` holds for callers who do not take them
@@ -125,10 +134,12 @@ impl Watch {
         }
     }
 
-    /// Looks for as long as the process runs.
+    /// Looks for as long as the process runs: at once when a thread has no place left,
+    /// since a burst of small calls takes them all, and little memory.
     pub(super) async fn look_forever(mut self, admission: Arc<Admission>) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(SOONEST).await;
+            let _ = tokio::time::timeout(LOOK - SOONEST, admission.wants_more()).await;
             self.look(&admission);
         }
     }
@@ -136,7 +147,8 @@ impl Watch {
     /// How many requests may be in flight until the next look: those that were at the
     /// last one and still are, whose memory is in `resident` already, and as many as
     /// surely fit into what is left. Requests that have come since the last look may
-    /// not have taken theirs yet. Never fewer than there is certainly room for.
+    /// not have taken theirs yet. Never fewer than there is certainly room for; and never
+    /// more than there is room for when all of them have begun to be answered.
     fn requests(&mut self, resident: u64, in_flight: usize) -> usize {
         let with_one_more = resident.saturating_add(OF_REQUEST);
         self.is_short = is_short(with_one_more, self.limit, self.is_short);
@@ -145,9 +157,12 @@ impl Watch {
         if self.is_short {
             return fewest;
         }
-        let more = self.limit.saturating_sub(resident) / OF_REQUEST;
-        let more = usize::try_from(more).unwrap_or(usize::MAX);
-        before.min(in_flight).saturating_add(more).max(fewest)
+        let left = self.limit.saturating_sub(resident);
+        let most = places(self.limit.saturating_sub(BASE), AT_LEAST);
+        let soon = before
+            .min(in_flight)
+            .saturating_add(places(left, OF_REQUEST));
+        soon.min(most).max(fewest)
     }
 }
 
@@ -226,6 +241,41 @@ mod tests {
         ] {
             let requests = watch.requests(resident * MIB, in_flight);
             assert_eq!(requests, expected.max(fewest), "{resident}, {in_flight}");
+        }
+    }
+
+    #[test]
+    fn no_more_come_in_than_there_is_room_for_when_a_slow_server_answers_all_of_them() {
+        const MIB: u64 = 1024 * 1024;
+        let most = usize::try_from(100 * MIB / AT_LEAST).unwrap();
+        let mut watch = Watch::new(116 * MIB);
+        let mut requests = 0;
+        for _ in 0..100 {
+            requests = watch.requests(20 * MIB, requests);
+            assert!(requests <= most, "{requests}");
+        }
+        assert_eq!(requests, most);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_of_small_calls_does_not_wait_for_the_next_look() {
+        let admission = Admission::new(0, 1);
+        let mut watch = Watch::new(1 << 30);
+        watch.look(&admission);
+        let first = admission.fill();
+        assert!(first.len() > requests_within(1 << 30) / 2);
+        let looks = watch.look_forever(Arc::clone(&admission));
+        let others_come = async {
+            let begun = tokio::time::Instant::now();
+            while admission.fill().is_empty() {
+                tokio::time::sleep(SOONEST / 5).await;
+            }
+            // The first have been in flight at one look, and are at the next one still.
+            assert!(begun.elapsed() <= 3 * SOONEST, "{:?}", begun.elapsed());
+        };
+        tokio::select! {
+            () = looks => {}
+            () = others_come => {}
         }
     }
 

@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::Notify;
+
 use super::error::ProxyError;
 use crate::quota::{Place, Quota, Share};
 
@@ -18,6 +20,10 @@ pub struct Admission {
     /// Most, however much memory there is.
     most: usize,
     is_memory_short: AtomicBool,
+    /// A thread has run out of places since memory was measured last.
+    is_wanting: AtomicBool,
+    /// Tells whoever measures it.
+    wants: Notify,
 }
 
 impl Admission {
@@ -29,6 +35,8 @@ impl Admission {
             places: Quota::new(most, threads),
             most,
             is_memory_short: AtomicBool::new(false),
+            is_wanting: AtomicBool::new(false),
+            wants: Notify::new(),
         })
     }
 
@@ -51,10 +59,39 @@ impl Admission {
         self.is_memory_short.load(Ordering::Relaxed)
     }
 
+    /// Returns when a thread has run out of the places that memory sufficed for when it
+    /// was measured last: it may suffice for more by now.
+    pub async fn wants_more(&self) {
+        self.wants.notified().await;
+        self.is_wanting.store(false, Ordering::Relaxed);
+    }
+
+    /// As many requests as are let in, and one that is not.
+    #[cfg(test)]
+    pub(crate) fn fill(self: &Arc<Self>) -> Vec<impl Sized + use<>> {
+        let door = Door::new(Arc::clone(self));
+        std::iter::from_fn(|| door.enter().ok()).collect()
+    }
+
+    fn is_bounded_by_memory(&self) -> bool {
+        self.places.most() < self.most
+    }
+
+    /// A thread has taken all places of its own.
+    fn runs_short(&self) {
+        // Of all requests that find this at the same time one tells of it.
+        if self.is_bounded_by_memory()
+            && !self.is_wanting.load(Ordering::Relaxed)
+            && !self.is_wanting.swap(true, Ordering::Relaxed)
+        {
+            self.wants.notify_one();
+        }
+    }
+
     /// Why there is no place.
     #[cold]
     fn refusal(&self) -> ProxyError {
-        if self.places.most() < self.most {
+        if self.is_bounded_by_memory() {
             ProxyError::MemoryShort
         } else {
             ProxyError::TooManyRequests
@@ -87,13 +124,25 @@ impl Door {
     /// # Errors
     /// [`ProxyError::TooManyRequests`], [`ProxyError::MemoryShort`].
     pub(super) fn enter(&self) -> Result<Permit, ProxyError> {
-        let place = self.share.take().ok_or_else(|| self.admission.refusal())?;
+        let place = match self.share.take_own() {
+            Some(place) => place,
+            None => self.elsewhere()?,
+        };
         Ok(Permit { _place: place })
+    }
+
+    /// A place, when this thread has none of its own.
+    #[cold]
+    fn elsewhere(&self) -> Result<Place, ProxyError> {
+        self.admission.runs_short();
+        self.share.take().ok_or_else(|| self.admission.refusal())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[test]
@@ -126,5 +175,26 @@ mod tests {
         assert!(matches!(door.enter(), Err(ProxyError::TooManyRequests)));
         drop((few, many));
         assert_eq!(admission.in_flight(), 0);
+    }
+
+    #[test]
+    fn whoever_measures_memory_is_told_when_a_thread_has_run_out_of_places() {
+        let is_told = |admission: &Admission| admission.wants_more().now_or_never().is_some();
+        let admission = Admission::new(6, 2);
+        let door = Door::new(Arc::clone(&admission));
+        admission.memory_suffices_for(4, false);
+        let own = [door.enter().unwrap(), door.enter().unwrap()];
+        assert!(!is_told(&admission));
+        let others = [door.enter().unwrap(), door.enter().unwrap()];
+        assert!(door.enter().is_err());
+        assert!(is_told(&admission) && !is_told(&admission));
+        assert!(door.enter().is_err());
+        assert!(is_told(&admission));
+        // Memory would suffice, the settings do not.
+        admission.memory_suffices_for(100, false);
+        let last = [door.enter().unwrap(), door.enter().unwrap()];
+        assert!(door.enter().is_err());
+        assert!(!is_told(&admission));
+        drop((own, others, last));
     }
 }
