@@ -2,12 +2,19 @@
 //! endpoint, built once and shared, so that forwarding and token calls can
 //! never differ in what they trust.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+
+use crate::secret::is_named_pipe;
+
+/// Longest file of authorities. What every system trusts is a quarter of a megabyte.
+const MOST_OF_CA_FILE: u64 = 16 * 1024 * 1024;
 
 /// What leaves this machine, and how it is trusted.
 #[derive(Clone, Debug, Default)]
@@ -48,8 +55,20 @@ pub fn unusable_ca_file(path: &Path) -> Option<String> {
 
 /// Adds the certificates of a PEM file, or says what is wrong with it.
 fn add_authorities(path: &Path, roots: &mut rustls::RootCertStore) -> Result<(), String> {
+    // Opening it would wait for somebody to write into it, at a reload as well.
+    if is_named_pipe(path) {
+        return Err("it is a named pipe".to_owned());
+    }
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut text = Vec::new();
+    file.take(MOST_OF_CA_FILE + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| error.to_string())?;
+    if text.len() as u64 > MOST_OF_CA_FILE {
+        return Err("it is larger than 16 MiB".to_owned());
+    }
     let mut certificates = 0;
-    for entry in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
+    for entry in CertificateDer::pem_slice_iter(&text) {
         let certificate = entry.map_err(|error| error.to_string())?;
         roots.add(certificate).map_err(|error| error.to_string())?;
         certificates += 1;

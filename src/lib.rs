@@ -65,7 +65,7 @@
 //! | [`sandbox`] | a fake DQE for people and tests | nothing of ours |
 //! | [`dqe`] | what is true of DQE alone; pure | – (leaf) |
 //! | [`http1`] | what HTTP/1.1 messages are made of, on both sides: heads, fields, framing, a body that arrives | – (leaf) |
-//! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`quota`], [`telemetry`] | leaves, importable by all | `caller` → `deadline` |
+//! | [`secret`], [`caller`], [`deadline`], [`egress`], [`metrics`], [`quota`], [`telemetry`] | leaves, importable by all | `caller` → `deadline`, `egress` → `secret` |
 //!
 //! [`server::hot_parts`], [`proxy::hot_parts`] and [`upstream::hot_parts`] open what is
 //! private to `benches/hot_parts.rs` and `fuzz/`; the program itself does not use them.

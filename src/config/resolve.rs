@@ -14,7 +14,7 @@ use super::value::Entries;
 use super::{names, routes};
 use crate::dqe::{Scope, TokenPath, TokenRequest, catalogue};
 use crate::proxy::route::Rule;
-use crate::{admin, egress, proxy, server, telemetry, token, upstream};
+use crate::{admin, egress, proxy, secret, server, telemetry, token, upstream};
 
 /// The settings of every part.
 pub(super) struct Parts {
@@ -375,7 +375,7 @@ impl Resolver<'_> {
         let mut ca_files = Vec::new();
         for item in self.entries.list(key).map_or(&[][..], |(items, _)| items) {
             let path = credential::beside(&item.place, &item.text);
-            let trouble = if path.is_file() {
+            let trouble = if path.is_file() || secret::is_named_pipe(&path) {
                 egress::unusable_ca_file(&path)
                     .map(|reason| format!("the file cannot be used: {reason}"))
             } else {

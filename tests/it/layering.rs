@@ -121,7 +121,7 @@ fn every_part_imports_only_what_the_map_allows() {
         ("metrics", &[]),
         ("quota", &[]),
         ("telemetry", &[]),
-        ("egress", &[]),
+        ("egress", &["secret"]),
         ("dqe", &[]),
         ("http1", &[]),
         ("server", &[]),

@@ -131,6 +131,20 @@ fn a_secret_file_that_is_a_named_pipe_keeps_nothing_waiting() {
 }
 
 #[test]
+fn a_file_of_authorities_that_is_a_named_pipe_keeps_nothing_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("authorities.pem");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    std::fs::write(folder.path().join("secret"), "sandbox-secret").unwrap();
+    let mut variables = in_front_of("http://127.0.0.1:1").to_vec();
+    variables.push(("DQE_PROXY_UPSTREAM_CA_FILES", pipe.to_str().unwrap()));
+    let mut process = Process::start(folder.path(), &["run"], &variables);
+    process.says("is a named pipe");
+    assert_eq!(process.ends().code(), Some(1), "{}", process.said());
+}
+
+#[test]
 fn flags_of_run_need_no_subcommand() {
     let folder = tempfile::tempdir().unwrap();
     let file = "[dqe]\nlicence = \"X\"\nclient_secret_file = \"secret\"\n\
