@@ -2,20 +2,16 @@
 //! connect, TLS.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
 
 use super::addresses::Addresses;
+use super::race::Race;
 use super::tls::{Scratch, TlsStream};
 use super::{Server, UpstreamError};
 
@@ -26,13 +22,9 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// How long one address is waited for before the next is tried beside it
-/// (RFC 8305 §5).
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-
-/// Opens a connection. Addresses are tried in the resolver's order; when one does not
-/// answer in [`ATTEMPT_DELAY`], the next is tried beside it. The first that accepts is
-/// taken.
+/// Opens a connection. Addresses are tried in the resolver's order, those last that
+/// failed lately; when one does not answer soon, the next is tried beside it. The first
+/// that accepts is taken, or, where TLS fails with it, the next one that accepts.
 ///
 /// Has no deadline of its own: whoever awaits it sets one.
 pub(super) async fn connect(
@@ -45,39 +37,30 @@ pub(super) async fn connect(
         let (host, port) = (server.host().to_owned(), server.port());
         async move { lookup_host((host, port)).await.map(Vec::from_iter) }
     };
-    let known = addresses.get(look_up).await.map_err(unresolved)?;
-    match first_to_accept(&known).await {
-        Ok(stream) => secure(server, tls, stream, scratch).await,
-        Err(error) if is_no_socket_left(&error) => Err(UpstreamError::NoSocket(error)),
-        Err(error) => {
-            addresses.forget();
-            Err(UpstreamError::Connect(error))
-        }
-    }
-}
-
-async fn first_to_accept(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    let mut attempts = FuturesUnordered::new();
-    let mut untried = addresses.iter();
-    let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let found = addresses.get(look_up).await.map_err(unresolved)?;
+    let mut race = Race::new(addresses, &found, TcpStream::connect);
+    let mut failure = None;
     loop {
-        match untried.next() {
-            Some(address) => attempts.push(TcpStream::connect(*address)),
-            None if attempts.is_empty() => return Err(refused),
-            None => {}
-        }
-        let outcome = if untried.len() == 0 {
-            attempts.next().await
-        } else {
-            let soon = timeout(ATTEMPT_DELAY, attempts.next()).await;
-            soon.unwrap_or_default()
-        };
-        match outcome {
-            Some(Ok(stream)) => return Ok(stream),
-            // The next address would need a descriptor too.
-            Some(Err(error)) if is_no_socket_left(&error) => return Err(error),
-            Some(Err(error)) => refused = error,
-            None => {}
+        match race.next_to_accept().await {
+            Ok((stream, attempt)) => {
+                match secure(server, Arc::clone(&tls), stream, scratch).await {
+                    Ok(stream) => {
+                        attempt.succeeds();
+                        return Ok(stream);
+                    }
+                    // Others may be well: one of several machines has the wrong certificate,
+                    // or is about to go.
+                    Err(error) => {
+                        attempt.fails();
+                        failure = Some(error);
+                    }
+                }
+            }
+            Err(error) if is_no_socket_left(&error) => return Err(UpstreamError::NoSocket(error)),
+            Err(error) => {
+                addresses.forget();
+                return Err(failure.unwrap_or(UpstreamError::Connect(error)));
+            }
         }
     }
 }
@@ -85,7 +68,7 @@ async fn first_to_accept(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 /// Descriptors have run out (`EMFILE`, `ENFILE`) or the system's buffers
 /// (`ENOBUFS`, `ENOMEM`): nothing that the server, or a look at another address,
 /// could help. The numbers are those of Linux.
-fn is_no_socket_left(error: &io::Error) -> bool {
+pub(super) fn is_no_socket_left(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
 }
 
@@ -193,49 +176,42 @@ impl AsyncWrite for Stream {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
+    use tokio::time::timeout;
 
     use super::*;
+    use crate::egress::{self, Egress};
 
-    /// An address whose queue is full: it takes no connection and refuses none.
-    async fn silent() -> (SocketAddr, Socket, Vec<TcpStream>) {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-        socket.bind(&any.into()).unwrap();
-        socket.listen(0).unwrap();
-        let address = socket.local_addr().unwrap().as_socket().unwrap();
-        let mut queue = Vec::new();
-        while let Ok(taken) = timeout(ATTEMPT_DELAY, TcpStream::connect(address)).await {
-            queue.push(taken.unwrap());
-        }
-        (address, socket, queue)
+    /// The first byte that a connection brings, which is closed then.
+    async fn first_byte(listener: &TcpListener) -> u8 {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap()
     }
 
     #[tokio::test]
-    async fn an_address_that_is_silent_holds_up_none_that_answers() {
-        let (silent, _socket, _queue) = silent().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let answers = listener.local_addr().unwrap();
-        let gone = {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            listener.local_addr().unwrap()
-        };
-        for addresses in [
-            vec![silent, answers],
-            vec![gone, silent, gone, answers],
-            vec![silent, silent, answers],
-            vec![answers, silent],
-        ] {
-            let connecting = timeout(Duration::from_secs(20), first_to_accept(&addresses));
-            let stream = connecting.await.unwrap().unwrap();
-            assert_eq!(stream.peer_addr().unwrap(), answers, "{addresses:?}");
-        }
-        for (addresses, expected) in [
-            (vec![gone, gone], io::ErrorKind::ConnectionRefused),
-            (vec![], io::ErrorKind::NotFound),
-        ] {
-            let refused = first_to_accept(&addresses).await.unwrap_err();
-            assert_eq!(refused.kind(), expected, "{addresses:?}");
-        }
+    async fn where_tls_fails_with_one_address_the_next_is_tried() {
+        const HANDSHAKE: u8 = 22;
+        let [one, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0"));
+        let (one, other) = (one.await.unwrap(), other.await.unwrap());
+        let found = [one.local_addr().unwrap(), other.local_addr().unwrap()];
+        let addresses = Addresses::default();
+        addresses.get(|| ready(Ok(found))).await.unwrap();
+        let server = Server::parse("https://dqe.example").unwrap();
+        let tls = Egress::build(&egress::Settings::default(), false).unwrap();
+        let scratch = Scratch::default();
+        let connecting = connect(&server, &addresses, tls.tls(), &scratch);
+        let all = async { tokio::join!(connecting, first_byte(&one), first_byte(&other)) };
+        let (failed, one, other) = timeout(Duration::from_secs(20), all).await.unwrap();
+        assert!(matches!(failed, Err(UpstreamError::Tls(_))));
+        assert_eq!([one, other], [HANDSHAKE; 2]);
+        // The addresses may be another's by now.
+        let elsewhere: SocketAddr = ([127, 0, 0, 1], 1).into();
+        let found = addresses.get(|| ready(Ok([elsewhere]))).await;
+        assert_eq!(found.unwrap()[..], [elsewhere]);
     }
 }

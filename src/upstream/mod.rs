@@ -9,6 +9,7 @@ mod connection;
 mod error;
 #[doc(hidden)]
 pub mod hot_parts;
+mod race;
 mod request_head;
 mod server;
 mod tls;
