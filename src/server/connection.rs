@@ -40,7 +40,8 @@ pub(super) const ROOM: usize = 16 * 1024;
 /// path refuses them then, with a better answer than is possible here.
 const LEAST_HEAD: usize = 8 * 1024;
 
-/// Longest time, and most bytes, that are read and dropped after the last answer.
+/// Longest time, and most bytes, that are read and dropped after the last answer, and
+/// of a body that was answered before it had come.
 const LINGER: Duration = Duration::from_secs(5);
 const MOST_LINGERED: usize = 64 * 1024 * 1024;
 
@@ -181,6 +182,9 @@ pin_project! {
         Sending { #[pin] body: B, sending: Sending, is_kept: bool },
         /// Has written it, and another request may follow.
         Between,
+        /// Has written it before the request's body had come, and how much of that has
+        /// been dropped since.
+        Dropping { dropped: usize },
         /// Writes a status alone.
         Refusing { sending: Sending },
         /// Has written the last answer, and how much has been dropped since.
@@ -320,16 +324,24 @@ impl Connection {
                 state.set(next);
             }
             Doing::Between => {
-                // What is left of the request's body would be taken for the next request.
-                if self.is_body_over(cx) {
+                if self.wire.is_body_whole() {
                     self.wire.rest();
                     let has_next = self.wire.has_more() || self.wire.has_come_behind();
                     self.came_together.set(has_next);
                     self.progress.request_ended();
                     state.set(State::Reading);
                 } else {
-                    state.set(State::Ending { dropped: None });
+                    self.progress.ends_within(self.linger());
+                    state.set(State::Dropping { dropped: 0 });
                 }
+            }
+            Doing::Dropping { dropped } => {
+                ready!(self.poll_drop(cx, dropped));
+                state.set(if self.wire.is_body_whole() {
+                    State::Between
+                } else {
+                    State::Ending { dropped: None }
+                });
             }
             Doing::Refusing { sending } => {
                 ready!(self.poll_write(cx, sending))?;
@@ -402,10 +414,19 @@ impl Connection {
         }
     }
 
-    /// Whether the request's body has been read to its end, or what is left of it
-    /// could be dropped.
-    fn is_body_over(&self, cx: &mut Context<'_>) -> bool {
-        self.wire.is_body_whole() || (!self.wire.has_reader() && self.wire.drain(cx))
+    /// Whether the end of the request's body, behind which the next one begins, is sure
+    /// to be found. What is not has to be said before the answer (RFC 9112 §9.6).
+    fn finds_end_of_body(&self, cx: &mut Context<'_>) -> bool {
+        self.wire.is_body_whole() || self.finds_end_of_rest(cx)
+    }
+
+    #[cold]
+    fn finds_end_of_rest(&self, cx: &mut Context<'_>) -> bool {
+        if self.wire.has_reader() {
+            self.wire.may_be_dropped(MOST_LINGERED)
+        } else {
+            self.wire.drain(cx)
+        }
     }
 
     /// An answer's head is known: what is to be written, and whether another request
@@ -425,12 +446,8 @@ impl Connection {
             let mut lines = head.fields.get_all(name::CONNECTION);
             lines.any(|line| Options::of(line).close)
         };
-        asked.is_kept = asked.is_kept
-            && !shared.draining.get()
-            && !says_close()
-            // While the request's body is still being read, it counts as one that will be
-            // read to its end; if it is not, the connection ends unannounced.
-            && (self.wire.has_reader() || self.is_body_over(cx));
+        asked.is_kept =
+            asked.is_kept && !shared.draining.get() && !says_close() && self.finds_end_of_body(cx);
         let length = if body.is_end_stream() {
             Some(0)
         } else {
@@ -509,6 +526,25 @@ impl Connection {
         sending.poll_write(cx, &self.wire, &self.progress.shared.spare.buffers)
     }
 
+    /// Drops what comes of a body that was answered before: its caller, who has not been
+    /// told otherwise, sends all of it and then the next request.
+    fn poll_drop(&self, cx: &mut Context<'_>, dropped: &mut usize) -> Poll<()> {
+        while *dropped < MOST_LINGERED {
+            match self.wire.poll_drop(cx) {
+                Poll::Ready(0) => break,
+                Poll::Ready(length) => *dropped += length,
+                Poll::Pending if self.progress.has_expired() => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// How long it is read on for the last answer's sake.
+    fn linger(&self) -> Duration {
+        LINGER.min(self.progress.shared.idle_timeout)
+    }
+
     /// Ends the connection so that the last answer can be read. A socket closed
     /// with unread bytes is reset, and a caller that is still sending loses the
     /// answer that tells it why nobody listens (RFC 9112 §9.6).
@@ -539,8 +575,7 @@ impl Connection {
             if self.wire.shut_down().is_err() {
                 return Poll::Ready(());
             }
-            let limit = LINGER.min(self.progress.shared.idle_timeout);
-            self.progress.ends_within(limit);
+            self.progress.ends_within(self.linger());
         }
         let dropped = dropped.get_or_insert(0);
         while *dropped < MOST_LINGERED {

@@ -31,7 +31,7 @@ enum Phase {
     Head,
     /// A request is being answered.
     Request,
-    /// The last answer has been written.
+    /// An answer has been written, and what the caller still sends is dropped.
     Ending,
 }
 
@@ -99,8 +99,8 @@ impl Progress {
         }
     }
 
-    /// The last answer has been written: the caller is given until `limit` from now
-    /// to stop sending.
+    /// An answer has been written, and the caller is given until `limit` from now to
+    /// have sent what it is not waited for.
     pub(super) fn ends_within(&self, limit: Duration) {
         self.leaves_idleness(Phase::Ending);
         self.deadline.clear_total();

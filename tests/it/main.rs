@@ -10,6 +10,7 @@ mod cors;
 mod credentials;
 mod dead_tokens;
 mod doctor;
+mod early_answers;
 mod edges;
 mod empty_answers;
 mod faults;

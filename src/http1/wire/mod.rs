@@ -231,6 +231,29 @@ impl Wire {
         self.is_body_whole()
     }
 
+    /// Waits for a piece of a body that nobody reads, and drops it; its length, 0 when
+    /// nothing more comes of the body.
+    pub fn poll_drop(&self, cx: &mut Context<'_>) -> Poll<usize> {
+        self.poll_body(cx).map(|piece| match piece {
+            Some(Ok(piece)) => piece.len(),
+            Some(Err(_)) | None => 0,
+        })
+    }
+
+    /// Whether the body in flight is sure to come, and to end behind no more than `most`
+    /// bytes, as far as anybody can tell.
+    #[must_use]
+    pub fn may_be_dropped(&self, most: usize) -> bool {
+        // Who is answered before it was told to send its body may leave it out; what comes
+        // next is either (RFC 9110 §10.1.1).
+        !self.expects.get()
+            && match self.body.get() {
+                Coding::Whole | Coding::Chunked(_) => true,
+                Coding::Length(left) => left <= most as u64,
+                Coding::Broken => false,
+            }
+    }
+
     /// To be called when no request is in flight: drops empty lines in front of the next
     /// one, and frees the buffer when it is empty.
     pub fn rest(&self) {

@@ -337,6 +337,33 @@ fn nobody_is_told_to_go_on_who_has_or_who_is_not_listened_to() {
 }
 
 #[test]
+fn only_a_body_that_is_sure_to_come_and_to_end_may_be_dropped() {
+    block_on(async {
+        let (wire, mut caller) = connection().await;
+        for (framing, expects, most, may_be) in [
+            (Framing::None, false, 0, true),
+            (Framing::Length(5), false, 5, true),
+            (Framing::Length(5), false, 4, false),
+            (Framing::Chunked, false, 0, true),
+            (Framing::Length(5), true, 5, false),
+            (Framing::Chunked, true, 5, false),
+        ] {
+            let _unread = wire.begin_body(framing, expects);
+            assert_eq!(wire.may_be_dropped(most), may_be, "{framing:?} {expects}");
+        }
+        // Who has been told to send it sends it.
+        let mut body = wire.begin_body(Framing::Length(5), true);
+        assert!(look(&mut body).await.is_pending());
+        assert!(wire.may_be_dropped(5));
+        // It does not come any more.
+        caller.shutdown().await.unwrap();
+        arrives(&wire).await;
+        assert_eq!(poll_fn(|cx| wire.poll_drop(cx)).await, 0);
+        assert!(!wire.may_be_dropped(5));
+    });
+}
+
+#[test]
 fn what_comes_of_a_body_nobody_reads_is_dropped() {
     block_on(async {
         let (wire, mut caller) = connection().await;

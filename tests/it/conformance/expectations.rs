@@ -252,6 +252,34 @@ fn early() -> Vec<Case> {
         .then(Piece::Await("ok"))
         .then_sends("abcd")
         .reaches(Reached::NeverWhole)
+        .gets(200)
+        .kept(),
+        case(
+            "an early answer, the body follows in chunks, and a request",
+            clause,
+            post("Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"),
+        )
+        .early()
+        .says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .then(Piece::Await("ok"))
+        .then_sends(format!(
+            "4;x=y\r\nabcd\r\n0\r\nX-Trailer: 1\r\n\r\n{}",
+            head("GET /nowhere", "")
+        ))
+        .reaches(Reached::NeverWhole)
+        .gets(200)
+        .gets(404)
+        .kept(),
+        case(
+            "an early answer, the body follows and is none",
+            clause,
+            post("Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"),
+        )
+        .early()
+        .says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .then(Piece::Await("ok"))
+        .then_sends(format!("x\r\n{}", get("")))
+        .reaches(Reached::NeverWhole)
         .gets(200),
         case(
             "an early answer and its end",

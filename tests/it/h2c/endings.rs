@@ -1,10 +1,12 @@
 //! Streams and connections that end early: by the caller, by DQE, by a drain.
 
+use std::future::poll_fn;
 use std::io::Write;
+use std::sync::Mutex;
 
 use h2::Reason;
 
-use super::{CALL, in_front_of, logged, setup, started};
+use super::{CALL, MIB, in_front_of, logged, many_bytes, setup, started};
 use crate::support::http2::{ask, connect, on_a_runtime, request, talk, whole};
 use crate::support::{Scripted, eventually};
 
@@ -66,6 +68,41 @@ fn an_answer_that_breaks_off_is_reset() {
         }
     });
     assert_eq!(logged(&running, "/TEL/", 2)["code"], "answer_cut");
+}
+
+/// RFC 9113 §8.1: who is answered before it has sent all of its body is told that the
+/// rest is not wanted, and that nothing is wrong.
+#[test]
+fn an_answer_before_the_end_of_its_request_ends_the_upload_and_no_more() {
+    let unread = Mutex::new(Vec::new());
+    let scripted = Scripted::start(move |head, stream| {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly";
+        stream.get_mut().write_all(answer).unwrap();
+        let reads_on = head.starts_with("GET");
+        if !reads_on {
+            let open = stream.get_ref().try_clone().unwrap();
+            unread.lock().unwrap().push(open);
+        }
+        reads_on
+    });
+    let running = in_front_of(&scripted);
+    talk(running.address, async |sender| {
+        for _ in 0..3 {
+            let mut sender = sender.clone().ready().await.unwrap();
+            let mut post = request("POST", CALL);
+            let kind = "application/octet-stream".parse().unwrap();
+            post.headers_mut().insert("content-type", kind);
+            let (answering, mut sending) = sender.send_request(post, false).unwrap();
+            sending.send_data(many_bytes(16 * MIB), false).unwrap();
+            let answer = whole(answering.await.unwrap()).await.unwrap();
+            assert_eq!((answer.status, &*answer.text()), (200, "early"));
+            let told = poll_fn(|cx| sending.poll_reset(cx)).await.unwrap();
+            assert_eq!(told, Reason::NO_ERROR);
+            let next = ask(&sender, request("GET", CALL)).await.unwrap();
+            assert_eq!((next.status, &*next.text()), (200, "early"));
+        }
+    });
+    assert_eq!(scripted.heads().len(), 6);
 }
 
 #[test]
