@@ -26,9 +26,23 @@ pub struct Deadline {
     /// End of the whole request, whatever its phases do.
     total: Cell<Option<Instant>>,
     expired: Cell<Option<Expired>>,
+    probe: Cell<Probe>,
     /// When the present turn of the connection's task began.
     turn: Cell<Instant>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// How often, while a time-out passes, it is tried whether that has come which nobody
+/// tells of: it counts as having come when it is found, at most so much of it late.
+const PROBES: u32 = 4;
+
+/// When that is tried.
+#[derive(Clone, Copy, Debug)]
+enum Probe {
+    /// Nobody has asked for it.
+    Unasked,
+    At(Instant),
+    Due,
 }
 
 /// Which limit has passed.
@@ -47,6 +61,7 @@ impl Deadline {
             limit: Cell::new(Duration::ZERO),
             total: Cell::new(None),
             expired: Cell::new(None),
+            probe: Cell::new(Probe::Unasked),
             turn: Cell::new(Instant::now()),
             waker: RefCell::new(None),
         }
@@ -109,6 +124,26 @@ impl Deadline {
         self.forget(Expired::Total);
     }
 
+    /// Something is waited for that may come without anybody being told of it, and for
+    /// `patience` at the most. Whether it is to be tried in this turn: some time after
+    /// this has been asked first, when the task is woken for it, and at the end of the
+    /// phase.
+    #[must_use]
+    pub fn is_probe_due(&self, patience: Duration) -> bool {
+        match self.probe.get() {
+            Probe::Due => return true,
+            Probe::At(_) => {}
+            Probe::Unasked => self.probe_again(patience),
+        }
+        self.expired.get() == Some(Expired::Phase)
+    }
+
+    /// It was tried in this turn, and has not come.
+    pub fn probe_again(&self, patience: Duration) {
+        self.probe
+            .set(Probe::At(self.turn.get() + patience / PROBES));
+    }
+
     /// What has expired, if anything, without forgetting it.
     #[must_use]
     pub fn expired(&self) -> Option<Expired> {
@@ -140,6 +175,12 @@ impl Deadline {
     }
 
     fn look(&self, now: Instant) {
+        if let Probe::At(at) = self.probe.get()
+            && at <= now
+        {
+            self.probe.set(Probe::Due);
+            self.wake();
+        }
         let passed = |end: Option<Instant>| end.is_some_and(|end| end <= now);
         let expired = if passed(self.total.get()) {
             Expired::Total
@@ -325,6 +366,37 @@ mod tests {
         registered.deadline().set_phase(start);
         deadlines.look(start);
         assert_eq!(registered.deadline().expired(), Some(Expired::Phase));
+    }
+
+    #[test]
+    fn what_nobody_tells_of_is_tried_now_and_then_and_before_it_is_given_up() {
+        let patience = Duration::from_secs(4);
+        let deadlines = Rc::new(Deadlines::default());
+        let registered = deadlines.register();
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let deadline = registered.deadline();
+        deadline.watch(&Context::from_waker(&waker));
+        let start = deadline.turn();
+        let looks_at = |ms| deadlines.look(start + Duration::from_millis(ms));
+        deadline.allow(Duration::from_millis(1500));
+        assert!(!deadline.is_probe_due(patience));
+        looks_at(999);
+        assert!(!deadline.is_probe_due(patience));
+        looks_at(1000);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        // Until somebody has tried.
+        assert!(deadline.is_probe_due(patience));
+        assert!(deadline.is_probe_due(patience));
+        deadline.probe_again(patience);
+        assert!(!deadline.is_probe_due(patience));
+        deadline
+            .probe
+            .set(Probe::At(start + Duration::from_secs(2)));
+        looks_at(1500);
+        assert!(deadline.is_probe_due(patience));
+        deadline.moves_on();
+        assert!(!deadline.is_probe_due(patience));
     }
 
     #[test]

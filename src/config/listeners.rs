@@ -91,6 +91,7 @@ impl Resolver<'_> {
             h2c: self.entries.switch(&keys::LISTENER_H2C)?,
             header_timeout: self.duration(&keys::LISTENER_HEADER_TIMEOUT),
             idle_timeout: self.duration(&keys::LISTENER_IDLE_TIMEOUT),
+            body_idle_timeout: self.duration(&keys::UPSTREAM_BODY_IDLE_TIMEOUT),
             drain: server::DrainSettings {
                 delay: self.duration(&keys::DRAIN_DELAY),
                 timeout: self.duration(&keys::DRAIN_TIMEOUT),

@@ -50,6 +50,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
+    pub(super) body_idle_timeout: Duration,
     pub(super) draining: Cell<bool>,
     metrics: Arc<Metrics>,
     /// Index of this thread's counters.
@@ -83,6 +84,7 @@ impl Shared {
             },
             header_timeout: settings.header_timeout,
             idle_timeout: settings.idle_timeout,
+            body_idle_timeout: settings.body_idle_timeout,
             draining: Cell::new(false),
             metrics,
             worker,
@@ -509,13 +511,7 @@ impl Connection {
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            let before = sending.unwritten();
-            let polled = self.poll_write(cx, sending);
-            if polled.is_pending() && sending.unwritten() < before {
-                // The caller reads, however slowly.
-                self.progress.deadline.moves_on();
-            }
-            ready!(polled)?;
+            ready!(self.poll_write(cx, sending))?;
             if let Some(end) = sending.end_reached() {
                 return Poll::Ready(end);
             }
@@ -523,7 +519,34 @@ impl Connection {
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, sending: &mut Sending) -> Poll<Result<(), Gone>> {
-        sending.poll_write(cx, &self.wire, &self.progress.shared.spare.buffers)
+        let before = sending.unwritten();
+        let polled = sending.poll_write(cx, &self.wire, &self.progress.shared.spare.buffers);
+        if polled.is_pending() {
+            return self.stands_still(sending, before);
+        }
+        polled
+    }
+
+    /// The socket takes nothing more, as far as the runtime knows; `before` this turn so
+    /// much was to be written.
+    #[cold]
+    fn stands_still(&self, sending: &mut Sending, before: usize) -> Poll<Result<(), Gone>> {
+        let (deadline, shared) = (&self.progress.deadline, &self.progress.shared);
+        if deadline.is_probe_due(shared.body_idle_timeout) {
+            sending.write_at_once(&self.wire, &shared.spare.buffers)?;
+            if !sending.is_written() {
+                deadline.probe_again(shared.body_idle_timeout);
+            }
+        }
+        if sending.unwritten() < before {
+            // The caller reads, however slowly.
+            deadline.moves_on();
+        }
+        if sending.is_written() {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Drops what comes of a body that was answered before: its caller, who has not been

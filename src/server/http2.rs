@@ -208,6 +208,28 @@ impl Streams {
         }
     }
 
+    /// The socket takes nothing of `bytes`, as far as the runtime knows.
+    #[cold]
+    fn stands_still(&self, wire: &Wire, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.notes_write(false);
+        let deadline = self.writing.deadline();
+        let patience = self.progress.shared.body_idle_timeout;
+        if !deadline.is_probe_due(patience) {
+            return Poll::Pending;
+        }
+        match wire.write_at_once(bytes) {
+            Err(full) if full.kind() == io::ErrorKind::WouldBlock => {
+                deadline.turn_begins();
+                deadline.probe_again(patience);
+                Poll::Pending
+            }
+            written => {
+                self.notes_write(true);
+                Poll::Ready(written)
+            }
+        }
+    }
+
     fn what_next(&self) -> Next {
         if self.writing.deadline().expired().is_some() {
             return Next::Ends;
@@ -324,7 +346,10 @@ impl AsyncWrite for Io {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = self.wire.poll_write(cx, bytes);
-        self.streams.notes_write(polled.is_ready());
+        if polled.is_pending() {
+            return self.streams.stands_still(&self.wire, bytes);
+        }
+        self.streams.notes_write(true);
         polled
     }
 
@@ -334,7 +359,13 @@ impl AsyncWrite for Io {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = self.wire.poll_write_vectored(cx, pieces);
-        self.streams.notes_write(polled.is_ready());
+        if polled.is_pending() {
+            let first = pieces.iter().find(|piece| !piece.is_empty());
+            return self
+                .streams
+                .stands_still(&self.wire, first.map_or(&[], |piece| piece));
+        }
+        self.streams.notes_write(true);
         polled
     }
 

@@ -53,6 +53,9 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// How long a connection may stay open with no request on it.
     pub idle_timeout: Duration,
+    /// How long whoever answers bears with a caller that takes nothing of an answer: what
+    /// it has taken is looked for in time.
+    pub body_idle_timeout: Duration,
     /// How a stop is carried out.
     pub drain: DrainSettings,
 }

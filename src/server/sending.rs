@@ -1,7 +1,7 @@
 //! One answer on its way to the caller.
 
 use std::fmt;
-use std::io::{IoSlice, Write};
+use std::io::{ErrorKind, IoSlice, Write};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
@@ -185,21 +185,39 @@ impl Sending {
                 return Poll::Pending;
             };
             match polled {
-                Ok(written) if written > 0 => {
-                    let of_output = written.min(rest.len());
-                    self.written += of_output;
-                    let of_piece = (written - of_output).min(self.piece.len());
-                    self.piece.advance(of_piece);
-                    self.tail = &self.tail[written - of_output - of_piece..];
-                    if self.piece.is_empty() && of_piece > 0 {
-                        spare.put_piece(std::mem::take(&mut self.piece));
-                        self.held = None;
-                    }
-                }
+                Ok(written) if written > 0 => self.advance(written, spare),
                 Ok(_) | Err(_) => return Poll::Ready(Err(Gone)),
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes what the socket takes at this moment.
+    pub(super) fn write_at_once(&mut self, wire: &Wire, spare: &SpareBuffers) -> Result<(), Gone> {
+        while !self.is_written() {
+            let parts = [&self.output[self.written..], &self.piece, self.tail];
+            let first = parts.into_iter().find(|part| !part.is_empty());
+            match wire.write_at_once(first.unwrap_or_default()) {
+                Ok(written) if written > 0 => self.advance(written, spare),
+                Err(full) if full.kind() == ErrorKind::WouldBlock => break,
+                Ok(_) | Err(_) => return Err(Gone),
+            }
+        }
+        Ok(())
+    }
+
+    /// So many bytes have been written.
+    #[inline(always)]
+    fn advance(&mut self, written: usize, spare: &SpareBuffers) {
+        let of_output = written.min(self.output.len() - self.written);
+        self.written += of_output;
+        let of_piece = (written - of_output).min(self.piece.len());
+        self.piece.advance(of_piece);
+        self.tail = &self.tail[written - of_output - of_piece..];
+        if self.piece.is_empty() && of_piece > 0 {
+            spare.put_piece(std::mem::take(&mut self.piece));
+            self.held = None;
+        }
     }
 
     /// The caller takes nothing more for now: what it is still to get does not hold a

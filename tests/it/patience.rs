@@ -2,9 +2,11 @@
 //! that keep coming, and none ends what is still moving.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{Connection, Running, Scripted, Setup, Stopwatch, eventually, http2};
+use crate::support::http2::{self, DATA, Frames, RST_STREAM};
+use crate::support::{Connection, Running, Scripted, Setup, Stopwatch, eventually};
 
 const CALL: &str = "/TEL/?Tel=0612345678&Pays=FRA";
 
@@ -137,21 +139,27 @@ fn an_answer_that_is_looked_at_may_come_slowly_as_any_other() {
     assert_eq!((answer.status, answer.text().trim()), (200, "{}"));
 }
 
-/// A call whose answer is long.
+/// A call whose answer is long, and one whose answer is more than the systems on the
+/// way hold.
 const LONG: usize = 600_000;
+const LONGER: usize = 12 << 20;
 
 /// An answer is read in long pieces. How long one of them may be on its way is a
 /// matter of the caller that takes it, as long as it takes anything.
 fn answering_at_length() -> Running {
-    let scripted = Scripted::start(|_, stream| {
+    answering_with(LONG, "1s")
+}
+
+fn answering_with(length: usize, body_idle_timeout: &str) -> Running {
+    let scripted = Scripted::start(move |_, stream| {
         let stream = stream.get_mut();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n");
-        stream.write_all(head.as_bytes()).is_ok() && stream.write_all(&[b'<'; LONG]).is_ok()
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).is_ok() && stream.write_all(&vec![b'<'; length]).is_ok()
     });
     let running = Setup::default()
         .server(scripted.url())
         .set("LISTENER_H2C", "true")
-        .set("UPSTREAM_BODY_IDLE_TIMEOUT", "1s")
+        .set("UPSTREAM_BODY_IDLE_TIMEOUT", body_idle_timeout)
         .start();
     running.wait_until_ready();
     running
@@ -171,6 +179,78 @@ fn a_caller_that_reads_slowly_gets_its_answer_for_as_long_as_it_reads() {
         received += length;
         std::thread::park_timeout(Duration::from_millis(10));
     }
+}
+
+/// Bytes in a millisecond. At this rate a third of the buffer that the proxy's system
+/// has for an answer is not free again before 3 s have passed.
+const RATE: usize = 250;
+
+/// Reads at [`RATE`] for so long; what it has got. A reader that was kept from it
+/// catches up.
+fn sip(socket: &mut TcpStream, limit: Duration) -> usize {
+    let begun = Instant::now();
+    let (mut received, mut piece) = (0, vec![0; 16 << 10]);
+    while begun.elapsed() < limit {
+        let length = socket.read(&mut piece).unwrap();
+        assert!(length > 0, "cut at {received} after {:?}", begun.elapsed());
+        received += length;
+        waits_for_its_turn(begun, received);
+    }
+    received
+}
+
+fn waits_for_its_turn(begun: Instant, received: usize) {
+    let due = Duration::from_millis((received / RATE) as u64);
+    std::thread::park_timeout(due.saturating_sub(begun.elapsed()));
+}
+
+/// The system tells of room only when there is much of it.
+#[test]
+fn a_caller_that_reads_steadily_is_not_cut_off_for_what_its_system_holds() {
+    let running = answering_with(LONGER, "2s");
+    let mut caller = Connection::open_modest(running.address);
+    caller.send_get(CALL);
+    let mut socket = caller.second_half();
+    let begun = sip(&mut socket, Duration::from_secs(8));
+    let mut rest = vec![0; LONGER - begun];
+    socket.read_exact(&mut rest).unwrap();
+}
+
+/// What it has read so far buys it no more than a part of the time.
+#[test]
+fn a_caller_that_no_longer_reads_is_let_go_in_time() {
+    let running = answering_with(LONGER, "4s");
+    let mut caller = Connection::open_modest(running.address);
+    caller.send_get(CALL);
+    let mut socket = caller.second_half();
+    sip(&mut socket, Duration::from_secs(2));
+    let stopped = Instant::now();
+    logged_as(&running, "answer_stalled");
+    let took = stopped.elapsed();
+    assert!(took > Duration::from_millis(3500), "{took:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+}
+
+/// All of it has been allowed to be sent, so that only the system holds it back.
+#[test]
+fn a_caller_of_http_2_that_reads_steadily_is_not_cut_off_either() {
+    let running = answering_with(LONGER, "2s");
+    let mut caller = Frames::open_modest(running.address);
+    caller.get(1, CALL);
+    let (begun, mut received) = (Instant::now(), 0);
+    while received < LONGER {
+        let Some(frame) = caller.next() else {
+            panic!("cut at {received} after {:?}", begun.elapsed());
+        };
+        assert_ne!(frame.kind, RST_STREAM, "{:?}", begun.elapsed());
+        if frame.kind == DATA {
+            received += frame.payload.len();
+            if begun.elapsed() < Duration::from_secs(8) {
+                waits_for_its_turn(begun, received);
+            }
+        }
+    }
+    assert_eq!(received, LONGER);
 }
 
 #[test]

@@ -403,6 +403,15 @@ impl Wire {
         Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(cx, pieces)
     }
 
+    /// Writes what the socket takes at this moment. The runtime is told of room only when
+    /// a third of the socket's buffer is free, which is more than a MiB of an answer.
+    ///
+    /// # Errors
+    /// The socket's; `WouldBlock` when there is no room at all.
+    pub fn write_at_once(&self, bytes: &[u8]) -> io::Result<usize> {
+        socket2::SockRef::from(&*self.stream.borrow()).send(bytes)
+    }
+
     /// Closes the sending side.
     ///
     /// # Errors

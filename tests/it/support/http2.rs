@@ -7,7 +7,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 
-use super::wire::narrow_both_ways;
+use super::wire::{modest, narrow_both_ways};
 use super::{Answer, PATIENCE};
 
 /// How HTTP/2 begins (RFC 9113 §3.4).
@@ -166,7 +166,16 @@ impl Frames {
     /// Sends the preface and opens all windows wide, and takes little of what is sent
     /// before it is read.
     pub(crate) fn open_narrow(address: SocketAddr) -> Self {
-        let mut frames = Self(narrow_both_ways(address));
+        Self::open_wide(narrow_both_ways(address))
+    }
+
+    /// The same with the system of [`Connection::open_modest`](super::Connection::open_modest).
+    pub(crate) fn open_modest(address: SocketAddr) -> Self {
+        Self::open_wide(modest(address))
+    }
+
+    fn open_wide(stream: TcpStream) -> Self {
+        let mut frames = Self(stream);
         frames.send(PREFACE);
         // The window of each stream (RFC 9113 §6.5.2).
         frames.frame(SETTINGS, 0, 0, &[0, 4, 1, 0, 0, 0]);

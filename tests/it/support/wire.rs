@@ -84,6 +84,13 @@ impl Connection {
         Self::over(narrow_both_ways(address))
     }
 
+    /// One whose system takes so little that it tells the other side soon of what has
+    /// been read, as it would not over a loopback that it has grown accustomed to.
+    #[must_use]
+    pub(crate) fn open_modest(address: SocketAddr) -> Self {
+        Self::over(modest(address))
+    }
+
     fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -233,6 +240,13 @@ impl Connection {
 /// See [`Connection::open_narrow_both_ways`].
 pub(super) fn narrow_both_ways(address: SocketAddr) -> TcpStream {
     narrow(address, |socket| socket.set_tcp_mss(536).unwrap())
+}
+
+/// See [`Connection::open_modest`].
+pub(super) fn modest(address: SocketAddr) -> TcpStream {
+    narrow(address, |socket| {
+        socket.set_recv_buffer_size(64 << 10).unwrap();
+    })
 }
 
 fn narrow(address: SocketAddr, set_up: impl FnOnce(&Socket)) -> TcpStream {
