@@ -224,11 +224,11 @@ fn a_caller_that_no_longer_reads_is_let_go_in_time() {
     caller.send_get(CALL);
     let mut socket = caller.second_half();
     sip(&mut socket, Duration::from_secs(2));
-    let stopped = Instant::now();
+    let (stopped, watch) = (Instant::now(), Stopwatch::start());
     logged_as(&running, "answer_stalled");
-    let took = stopped.elapsed();
+    let (took, owed) = (stopped.elapsed(), watch.elapsed());
     assert!(took > Duration::from_millis(3500), "{took:?}");
-    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert!(owed < Duration::from_secs(6), "{owed:?}");
 }
 
 /// All of it has been allowed to be sent, so that only the system holds it back.
