@@ -23,9 +23,10 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::addresses::Addresses;
 use super::connect::connect;
-use super::connection::{Awaited, Connection, Uploading};
+use super::connection::{Awaited, Connection};
 use super::request_head;
 use super::tls::Scratch;
+use super::uploading::Uploading;
 use super::{AnswerError, Settings, UpstreamError};
 use crate::http1::{Chunked, Framing, Response, Spare};
 use crate::quota::{Place, Quota, Share};

@@ -1,7 +1,7 @@
 //! One connection to the server, and one request and its answer on it: both
 //! bodies move at the same time, each through a bounded buffer.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -16,14 +16,13 @@ use tokio::task::coop::{has_budget_remaining, unconstrained};
 use super::answer_head::{self, Head, InvalidHead};
 use super::connect::Stream;
 use super::error::{AnswerError, UpstreamError};
+use super::uploading::{NotWhole, Piece, Uploading};
 use crate::http1::{Chunked, Framing, LowWater, Spare, Step};
 
 /// Bytes there is room for at the first read of an answer. When that comes full, the
 /// answer is read in pieces that are as long as the buffers of [`Spare`]: each read
 /// costs two system calls and their wake-ups, whatever it brings.
 const READ: usize = 8 * 1024;
-/// Longest announced body that goes out in one piece with its head, when it is there.
-const MOST_JOINED: u64 = 16 * 1024;
 /// Largest buffer of a request that is kept for the next one on its connection.
 const MOST_OUTPUT_KEPT: usize = 32 * 1024;
 /// Most interim answers (1xx) before the final one.
@@ -54,23 +53,6 @@ pub(super) struct Connection {
     spare: Rc<Spare>,
 }
 
-/// The body of a request on its way.
-#[derive(Debug)]
-pub(super) struct Uploading<B> {
-    /// Boxed when there is one, so that an exchange without a body is small.
-    body: Pin<Box<B>>,
-    framing: Framing,
-}
-
-impl<B> Uploading<B> {
-    pub(super) fn new(body: B, framing: Framing) -> Self {
-        Self {
-            body: Box::pin(body),
-            framing,
-        }
-    }
-}
-
 /// The answer a request waits for.
 pub(super) struct Awaited {
     /// The request is HEAD.
@@ -88,6 +70,12 @@ enum Stopped {
     Write(io::Error),
     /// The caller's body failed, or is not as long as announced.
     Body,
+}
+
+impl From<NotWhole> for Stopped {
+    fn from(_: NotWhole) -> Self {
+        Self::Body
+    }
 }
 
 impl Connection {
@@ -433,77 +421,6 @@ impl fmt::Debug for Connection {
             .field("accepted", &self.accepted)
             .field("spoiled", &self.spoiled)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a look at a request's body has brought.
-#[derive(PartialEq)]
-enum Piece {
-    /// Something, which is in the output now.
-    More,
-    /// Its end, which is.
-    Last,
-}
-
-impl<B: Body<Data = Bytes>> Uploading<B> {
-    fn poll_piece(
-        &mut self,
-        cx: &mut Context<'_>,
-        output: &mut BytesMut,
-    ) -> Poll<Result<Piece, Stopped>> {
-        Poll::Ready(match ready!(self.body.as_mut().poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                let framed = match frame.into_data() {
-                    Ok(data) => self.frame(&data, output),
-                    Err(_) => Ok(()),
-                };
-                // An end that is known goes out with what is before it.
-                match framed {
-                    Ok(()) if self.body.is_end_stream() => self.end(output).map(|()| Piece::Last),
-                    framed => framed.map(|()| Piece::More),
-                }
-            }
-            Some(Err(_)) => Err(Stopped::Body),
-            None => self.end(output).map(|()| Piece::Last),
-        })
-    }
-}
-
-impl<B> Uploading<B> {
-    /// Whether the body is short enough to wait for in the head's stead: one
-    /// system call less, and one segment. Such a body is kept for another try,
-    /// so nothing is lost when the connection turns out to be gone.
-    fn may_join_its_head(&self) -> bool {
-        matches!(self.framing, Framing::Length(left) if left <= MOST_JOINED)
-    }
-
-    fn frame(&mut self, data: &Bytes, output: &mut BytesMut) -> Result<(), Stopped> {
-        match &mut self.framing {
-            Framing::Length(left) => {
-                *left = left.checked_sub(data.len() as u64).ok_or(Stopped::Body)?;
-                output.extend_from_slice(data);
-            }
-            // An empty chunk would end the body.
-            Framing::Chunked if data.is_empty() => {}
-            Framing::Chunked => {
-                // Writing into a buffer that grows cannot fail.
-                let _ = write!(output, "{:x}\r\n", data.len());
-                output.extend_from_slice(data);
-                output.extend_from_slice(b"\r\n");
-            }
-            Framing::None | Framing::Close => return Err(Stopped::Body),
-        }
-        Ok(())
-    }
-
-    fn end(&self, output: &mut BytesMut) -> Result<(), Stopped> {
-        match self.framing {
-            Framing::Length(0) | Framing::None | Framing::Close => {}
-            // Shorter than announced: the server must not take it for whole.
-            Framing::Length(_) => return Err(Stopped::Body),
-            Framing::Chunked => output.extend_from_slice(b"0\r\n\r\n"),
-        }
-        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ mod race;
 mod request_head;
 mod server;
 mod tls;
+mod uploading;
 
 use std::sync::Arc;
 use std::time::Duration;
