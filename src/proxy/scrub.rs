@@ -395,6 +395,46 @@ mod tests {
         assert_eq!((passed.as_ptr(), scrubber.held()), (body.as_ptr(), 0));
     }
 
+    #[test]
+    fn neither_token_nor_licence_passes_in_three_pieces() {
+        let secret = |value: &str| Some(Rc::new(Secret::new(value.as_bytes()).unwrap()));
+        let both: Secrets = [secret(AWKWARD), secret("LICENCE-0123456789ABCDEF")];
+        let run = "c0d1e2f3g4h5";
+        let code = "0123456789ABCDEF";
+        for text in [
+            format!(
+                "<{}|LICENCE&#45;{code}>",
+                AWKWARD.replacen("K+", "K&#43;", 1)
+            ),
+            format!("c0d1c0d1e2{AWKWARD}LICENCE-0123{code}LICENCE%252D{code}"),
+            format!("{run}{run}{code}{code}"),
+            format!(
+                "%2{}%%2B/{run}\\\\\\u002f{run}\\",
+                AWKWARD.replace('/', "\\\\/")
+            ),
+        ] {
+            for one in 0..=text.len() {
+                for other in one..=text.len() {
+                    let text = text.as_bytes();
+                    let mut scrubber = Scrubber::new(both.clone());
+                    let mut passed = Vec::new();
+                    for piece in [&text[..one], &text[one..other], &text[other..]] {
+                        passed.extend_from_slice(
+                            &scrubber.pass(Bytes::copy_from_slice(piece), false),
+                        );
+                    }
+                    passed.extend_from_slice(&scrubber.rest());
+                    assert_eq!(passed.len(), text.len());
+                    let passed = String::from_utf8(passed).unwrap();
+                    assert!(
+                        !passed.contains(run) && !passed.contains(code),
+                        "{one} {other}: {passed}"
+                    );
+                }
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
 
