@@ -180,13 +180,14 @@ fn twenty_empty_answers_in_a_row_cause_one_renewal_and_no_replay() {
 #[test]
 fn honest_empty_answers_at_load_are_hardly_ever_replayed() {
     const LIFE: Duration = Duration::from_secs(12);
+    const CALLERS: usize = 4;
     let begun = Instant::now();
     let running = Setup::default().token_life(LIFE).start();
     running.wait_until_ready();
     let generation = || running.token_generation(Scope::Address);
     let stop = Arc::new(AtomicBool::new(false));
     let calls = Arc::new(AtomicUsize::new(0));
-    let threads: Vec<_> = (0..4)
+    let threads: Vec<_> = (0..CALLERS)
         .map(|_| {
             let (stop, calls, address) = (Arc::clone(&stop), Arc::clone(&calls), running.address);
             std::thread::spawn(move || {
@@ -203,19 +204,25 @@ fn honest_empty_answers_at_load_are_hardly_ever_replayed() {
             })
         })
         .collect();
-    eventually("enough calls over a renewal", || {
-        calls.load(Ordering::Relaxed) >= 8_000 && generation() > Some(1.0)
-    });
+    let made = || calls.load(Ordering::Relaxed);
+    // However long that takes, as long as they go on.
+    while made() < 8_000 || generation() == Some(1.0) {
+        let before = made();
+        eventually("calls go on", || made() > before);
+    }
     stop.store(true, Ordering::Relaxed);
     for thread in threads {
         thread.join().unwrap();
     }
     let calls = calls.load(Ordering::Relaxed) as f64;
     let replays = replays(&running, "/SINGLEV2/");
-    assert!(replays <= calls / 1000.0, "{replays} of {calls}");
+    let renewals = generation().unwrap() - 1.0;
+    // One that comes while a renewal is due is replayed: one for each caller. Of the few
+    // calls that a busy machine makes between two renewals that may be more.
+    let most = (calls / 1000.0).max(renewals * CALLERS as f64);
+    assert!(replays <= most, "{replays} of {calls}, {renewals} renewals");
     // A token is renewed when 45 % of its life are over, and not before.
     let most = (begun.elapsed().as_secs_f64() / LIFE.mul_f64(0.45).as_secs_f64()).floor();
-    let renewals = generation().unwrap() - 1.0;
     assert!(renewals <= most, "{renewals} where {most} were due");
 }
 
