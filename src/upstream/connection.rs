@@ -426,6 +426,8 @@ impl fmt::Debug for Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -477,6 +479,36 @@ mod tests {
             assert_eq!(connection.input, holds);
             let capacity = connection.input.capacity();
             assert!(capacity <= 2 * READ, "{capacity} bytes");
+        }
+    }
+
+    /// Bytes that come while a long answer with so many to come is read, and how long
+    /// they took under a clock that stands still while anything happens.
+    async fn next_piece(connection: &mut Connection, to_come: u64) -> Duration {
+        let (mut framing, mut chunked) = (Framing::Length(to_come), Chunked::default());
+        let began = tokio::time::Instant::now();
+        let piece = poll_fn(|cx| connection.poll_body(cx, &mut framing, &mut chunked)).await;
+        assert_eq!(piece.unwrap().unwrap().len(), 1000);
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_long_answer_much_is_waited_for_and_of_what_follows_it_nothing() {
+        let (mut connection, mut server) = connected().await;
+        server.set_nodelay(true).unwrap();
+        for (is_long, to_come, waits) in [
+            (false, 1 << 20, false),
+            (true, 1 << 20, true),
+            (true, 10_000, false),
+            (false, 1 << 20, false),
+        ] {
+            connection.is_long = is_long;
+            connection.low_water.came(READ);
+            let sends = server.write_all(&[b'x'; 1000]);
+            let (took, sent) = tokio::join!(next_piece(&mut connection, to_come), sends);
+            sent.unwrap();
+            assert_eq!(took > Duration::ZERO, waits, "{is_long} {to_come} {took:?}");
+            connection.rest();
         }
     }
 
