@@ -14,8 +14,8 @@ use std::time::Duration;
 use rustls::{ServerConnection, StreamOwned};
 
 use crate::support::{
-    Answer, Connection, PATIENCE, Program, Setup, call, eventually, get, read_body, read_head,
-    serve_each,
+    Answer, Connection, PATIENCE, Program, Running, Setup, call, eventually, get, read_body,
+    read_head, serve_each,
 };
 use server::{Authority, Conduct, End, Server, TOKEN, self_signed};
 
@@ -306,46 +306,39 @@ fn an_answer_that_ends_without_a_close_notify_is_whole_only_by_its_own_words() {
     }
 }
 
-/// Half a record on a connection that nothing is asked on is as little wanted as a
-/// whole one.
-#[test]
-fn what_has_begun_to_come_behind_an_answer_becomes_no_answer() {
-    const TOKEN_REPLY: &str = r#"{"access_token":"TK-behind-tls","expires_in":86400}"#;
-    let of = |body: &str| {
-        let length = body.len();
-        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
-    };
-    let (ok, evil, granted) = (of("ok"), of("evil"), of(TOKEN_REPLY));
+/// A connection within TLS, of which the server has read heads.
+type Secured = BufReader<StreamOwned<ServerConnection, TcpStream>>;
+
+fn answer_of(body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+/// A proxy of one thread before a server that grants tokens and calls `script` with the
+/// head of each call, for as long as that returns true.
+fn before_scripted(
+    script: impl Fn(&str, &mut Secured) -> bool + Send + Sync + 'static,
+) -> (tempfile::TempDir, Running) {
+    const TOKEN_REPLY: &str = r#"{"access_token":"TK-within-tls","expires_in":86400}"#;
     let authority = Authority::new();
-    let (_folder, file) = file_of(&authority);
+    let (folder, file) = file_of(&authority);
     let Conduct::Speaks(config) = authority.identity("127.0.0.1", GOOD) else {
         unreachable!()
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
+    let granted = answer_of(TOKEN_REPLY);
     serve_each(listener, move |stream| {
         let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
         let mut stream = BufReader::new(StreamOwned::new(connection, stream));
         while let Some(head) = read_head(&mut stream) {
             read_body(&head, &mut stream);
-            if String::from_utf8_lossy(&head).contains("/oauth/access_token") {
+            let head = String::from_utf8_lossy(&head);
+            if head.contains("/oauth/access_token") {
                 stream.get_mut().write_all(granted.as_bytes()).unwrap();
-                continue;
+            } else if !script(&head, &mut stream) {
+                return;
             }
-            let StreamOwned { conn, sock } = stream.get_mut();
-            let mut records = Vec::new();
-            for answer in [&ok, &evil] {
-                conn.writer().write_all(answer.as_bytes()).unwrap();
-                while conn.wants_write() {
-                    conn.write_tls(&mut records).unwrap();
-                }
-            }
-            let (now, later) = records.split_at(records.len() - 10);
-            sock.write_all(now).unwrap();
-            if read_head(&mut stream).is_some() {
-                let _ = stream.get_mut().sock.write_all(later);
-            }
-            return;
         }
     });
     let running = Setup::default()
@@ -354,6 +347,30 @@ fn what_has_begun_to_come_behind_an_answer_becomes_no_answer() {
         .set("LISTENER_THREADS", "1")
         .start();
     running.wait_until_ready();
+    (folder, running)
+}
+
+/// Half a record on a connection that nothing is asked on is as little wanted as a
+/// whole one.
+#[test]
+fn what_has_begun_to_come_behind_an_answer_becomes_no_answer() {
+    let answers = [answer_of("ok"), answer_of("evil")];
+    let (_folder, running) = before_scripted(move |_, stream| {
+        let StreamOwned { conn, sock } = stream.get_mut();
+        let mut records = Vec::new();
+        for answer in &answers {
+            conn.writer().write_all(answer.as_bytes()).unwrap();
+            while conn.wants_write() {
+                conn.write_tls(&mut records).unwrap();
+            }
+        }
+        let (now, later) = records.split_at(records.len() - 10);
+        sock.write_all(now).unwrap();
+        if read_head(stream).is_some() {
+            let _ = stream.get_mut().sock.write_all(later);
+        }
+        false
+    });
     let mut caller = Connection::open(running.address);
     for _ in 0..3 {
         caller.send_get("/TEL/?Tel=0612345678");
@@ -365,59 +382,30 @@ fn what_has_begun_to_come_behind_an_answer_becomes_no_answer() {
 /// passed on as it comes, and a short one behind it is not waited for at all.
 #[test]
 fn a_long_answer_that_comes_slowly_is_passed_on_byte_by_byte() {
-    const TOKEN_REPLY: &str = r#"{"access_token":"TK-slow-tls","expires_in":86400}"#;
     const FAST: usize = 300_000;
     const SLOW: usize = 20;
-    let of = |body: &str| {
-        let length = body.len();
-        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
-    };
-    let long = "x".repeat(2 * FAST + SLOW);
-    let (granted, answer, ok) = (of(TOKEN_REPLY), of(&long), of("ok"));
-    let authority = Authority::new();
-    let (_folder, file) = file_of(&authority);
-    let Conduct::Speaks(config) = authority.identity("127.0.0.1", GOOD) else {
-        unreachable!()
-    };
+    let (long, short) = (answer_of(&"x".repeat(2 * FAST + SLOW)), answer_of("ok"));
     let (taken, wait) = mpsc::channel();
     let wait = Mutex::new(wait);
     let ports: Arc<Mutex<Vec<u16>>> = Arc::default();
     let seen = Arc::clone(&ports);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    serve_each(listener, move |stream| {
-        let port = stream.peer_addr().unwrap().port();
-        let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
-        let mut stream = BufReader::new(StreamOwned::new(connection, stream));
-        while let Some(head) = read_head(&mut stream) {
-            read_body(&head, &mut stream);
-            let (head, stream) = (String::from_utf8_lossy(&head), stream.get_mut());
-            if head.contains("/oauth/access_token") {
-                stream.write_all(granted.as_bytes()).unwrap();
-                continue;
-            }
-            seen.lock().unwrap().push(port);
-            if head.contains("short") {
-                stream.write_all(ok.as_bytes()).unwrap();
-                continue;
-            }
-            let (first, last) = answer.as_bytes().split_at(answer.len() - FAST);
-            let (fast, slow) = first.split_at(first.len() - SLOW);
-            stream.write_all(fast).unwrap();
-            for byte in slow.chunks(1) {
-                // All there was so far is at the caller's.
-                wait.lock().unwrap().recv_timeout(PATIENCE).unwrap();
-                stream.write_all(byte).unwrap();
-            }
-            stream.write_all(last).unwrap();
+    let (_folder, running) = before_scripted(move |head, stream| {
+        let stream = stream.get_mut();
+        let port = stream.sock.peer_addr().unwrap().port();
+        seen.lock().unwrap().push(port);
+        if head.contains("short") {
+            return stream.write_all(short.as_bytes()).is_ok();
         }
+        let (first, last) = long.as_bytes().split_at(long.len() - FAST);
+        let (fast, slow) = first.split_at(first.len() - SLOW);
+        stream.write_all(fast).unwrap();
+        for byte in slow.chunks(1) {
+            // All there was so far is at the caller's.
+            wait.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            stream.write_all(byte).unwrap();
+        }
+        stream.write_all(last).is_ok()
     });
-    let running = Setup::default()
-        .server(&url)
-        .set("UPSTREAM_CA_FILES", &file)
-        .set("LISTENER_THREADS", "1")
-        .start();
-    running.wait_until_ready();
     let mut caller = BufReader::new(TcpStream::connect(running.address).unwrap());
     caller.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
     for _ in 0..2 {
