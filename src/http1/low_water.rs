@@ -40,21 +40,14 @@ const PATIENCE: Duration = Duration::from_millis(5);
 /// The receive low-water mark of a socket, raised for a long body that comes fast.
 #[derive(Debug, Default)]
 pub struct LowWater {
-    raised: Option<Pin<Box<Raised>>>,
+    /// While it is raised: how long it stays so.
+    patience: Option<Pin<Box<Sleep>>>,
+    /// That is of the present wait.
+    is_waiting: bool,
     /// Its reader is faster than the sender: the last read has found little.
     is_ahead: bool,
     /// The present body does not come fast.
     is_slow: bool,
-}
-
-pin_project_lite::pin_project! {
-    #[derive(Debug)]
-    struct Raised {
-        #[pin]
-        patience: Sleep,
-        // It is of the present wait.
-        is_set: bool,
-    }
 }
 
 impl LowWater {
@@ -65,7 +58,7 @@ impl LowWater {
         if to_come < LEAST_TO_COME {
             self.lower(socket);
         } else if self.is_ahead && !self.is_slow {
-            self.is_slow = !self.is_raised(socket) || self.has_waited(cx);
+            self.is_slow = !self.raise(socket) || self.has_waited(cx);
             if self.is_slow {
                 // What is there makes it readable at once.
                 self.lower(socket);
@@ -76,41 +69,37 @@ impl LowWater {
     /// A read has found so many bytes.
     pub fn came(&mut self, length: usize) {
         // Where much comes by itself, waiting for it is work for nothing.
-        self.is_ahead = length < MARK || self.raised.is_some();
-        if let Some(raised) = &mut self.raised {
-            *raised.as_mut().project().is_set = false;
-        }
+        self.is_ahead = length < MARK || self.patience.is_some();
+        self.is_waiting = false;
     }
 
     /// The body is over, for good or ill; what comes next may be short.
     pub fn rest(&mut self, socket: &impl AsFd) {
         self.lower(socket);
-        self.is_slow = false;
+        *self = Self::default();
     }
 
-    fn is_raised(&mut self, socket: &impl AsFd) -> bool {
-        if self.raised.is_none() && setsockopt(socket, ReceiveLowWater, &MARK).is_ok() {
-            self.raised = Some(Box::pin(Raised {
-                patience: sleep(PATIENCE),
-                is_set: true,
-            }));
+    /// Whether it is raised now.
+    fn raise(&mut self, socket: &impl AsFd) -> bool {
+        if self.patience.is_none() && setsockopt(socket, ReceiveLowWater, &MARK).is_ok() {
+            self.patience = Some(Box::pin(sleep(PATIENCE)));
+            self.is_waiting = true;
         }
-        self.raised.is_some()
+        self.patience.is_some()
     }
 
     fn has_waited(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(raised) = &mut self.raised else {
+        let Some(patience) = &mut self.patience else {
             return false;
         };
-        let mut raised = raised.as_mut().project();
-        if !std::mem::replace(raised.is_set, true) {
-            raised.patience.as_mut().reset(Instant::now() + PATIENCE);
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            patience.as_mut().reset(Instant::now() + PATIENCE);
         }
-        raised.patience.poll(cx).is_ready()
+        patience.as_mut().poll(cx).is_ready()
     }
 
     fn lower(&mut self, socket: &impl AsFd) {
-        if self.raised.take().is_some() {
+        if self.patience.take().is_some() {
             // It could be set, so it can be set again.
             let _ = setsockopt(socket, ReceiveLowWater, &NONE);
         }
@@ -197,7 +186,9 @@ mod tests {
                 sent.unwrap();
                 assert_eq!(took >= PATIENCE, first, "{took:?}");
                 if !first {
+                    // The next body is another one.
                     low_water.rest(&stream);
+                    low_water.came(1);
                 }
             }
         });
@@ -213,7 +204,7 @@ mod tests {
             let sends = sender.write_all(&long);
             let (_, sent) = tokio::join!(read(&mut low_water, &stream, LEAST_TO_COME), sends);
             sent.unwrap();
-            assert!(low_water.raised.is_some());
+            assert!(low_water.patience.is_some());
             low_water.rest(&stream);
             let sends = sender.write_all(b"x");
             let (took, sent) = tokio::join!(read(&mut low_water, &stream, 0), sends);
